@@ -115,11 +115,6 @@ class Kept:
         except OSError:  # a cache that cannot be written is none
             return
 
-    def forget(self, path: str) -> None:
-        """Drop the entry of a file."""
-        if self.folder is not None:
-            self._file(path).unlink(missing_ok=True)
-
     def _key(self, path: str) -> str:
         return f"{os.path.abspath(path)}\0{self.way}"
 

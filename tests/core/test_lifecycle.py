@@ -11,6 +11,7 @@ from clawvm_es.core.profiles import CLAWVM, CLAWVM_TURN, COMPACTION_HYBRID, RETR
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import (
     Boundary,
+    Cut,
     FaultReason,
     FaultType,
     PressureReason,
@@ -174,3 +175,16 @@ def test_of_an_answer_with_several_calls_each_ends_once_and_by_its_own_result():
         given.when(e.ToolReturned(number, ReturnStatus.OK))
         ended.setdefault(number, given.state.version)
         assert {each.call: each.ended for each in given.state.groups[1].calls} == {1: 0, 2: 0, 3: 0} | ended
+
+
+def test_a_page_that_a_rewind_took_out_comes_back_as_dirty_as_it_was():
+    """What was not written back before the harness went back is not lost when it returns."""
+    given = Given()
+    given.when(opened())
+    given.when(page(1, PageType.PLAN, dirty=True))
+    given.when(page(2, PageType.EVIDENCE))
+    dirty = list(given.state.dirty)
+    given.when(e.BoundaryReached(Boundary.PRUNE, Trigger.RECORDED, left=("p1", "p2"), cut=Cut.REWIND))
+    assert not given.state.dirty and given.state.pages["p1"].away
+    given.when(e.BoundaryReached(Boundary.PRUNE, Trigger.RECORDED, returned=("p1", "p2"), cut=Cut.REWIND))
+    assert list(given.state.dirty) == dirty == ["p1"] and not given.state.pages["p1"].away

@@ -147,3 +147,24 @@ def test_a_journal_s_twin_opens_forks_and_closes(tmp_path) -> None:
         closed.session("u")
     with Journal.open(tmp_path / "j.db") as journal:
         assert [len(journal.session(name).state.pages) for name in ("s", "t")] == [1, 2]
+
+
+PROPERTIES = sorted(name for name, member in public(Session).items() if isinstance(member, property))
+
+
+@pytest.mark.parametrize("name", PROPERTIES)
+def test_a_twin_shows_what_its_session_shows(session, name) -> None:
+    """Each property of a twin is its session's own: id, state, head, fill, and what is in flight."""
+    session.user_says("a few words")
+    session.assemble()
+    found, shown = getattr(AsyncSession(session), name), getattr(session, name)
+    assert found == shown and found is not None
+    assert session.fill_permille == session.state.fill_permille > 0
+
+
+def test_a_journal_s_twin_answers_as_the_journal_does(journal, session) -> None:
+    """Sessions, how one was opened, and what waits to be brought on."""
+    session.user_says("hello")
+    twin = AsyncJournal(journal)
+    assert asyncio.run(twin.opened(session.session_id)) == journal.opened(session.session_id) is not None
+    assert asyncio.run(twin.sessions()) == journal.sessions()

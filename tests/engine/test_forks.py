@@ -121,6 +121,14 @@ def test_what_cannot_be_forked_leaves_the_log_alone(journal, name, options):
     assert journal.log.heads() == before
 
 
+def test_a_session_that_is_not_there_cannot_be_forked(journal):
+    """It is named, and neither it nor the fork begins."""
+    before = journal.log.heads()
+    with pytest.raises(UsageError, match="there is no session nobody to fork"):
+        journal.fork("nobody", "child")
+    assert journal.log.heads() == before
+
+
 def test_a_fork_is_opened_as_its_parent_was_but_for_what_it_changes(journal):
     """Asked of a journal: policy and budget of the fork where it has its own, else those of its parents."""
     with journal.session("eldest", policy="lru", budget_tokens=500, counter="lines4") as session:

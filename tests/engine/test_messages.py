@@ -25,6 +25,7 @@ from clawvm_es.model.pages import FULL, LADDER, POINTER, STRUCTURED, Fidelity
 from clawvm_es.observe.steps import ToolResult
 from clawvm_es.observe.tables import CLAUDE_CODE_TOOLS
 from clawvm_es.representations.messages import Block, Kind, Role, Shape, broken
+from clawvm_es.representations.messages.shapes import system
 from clawvm_es.testing import assert_redecides, live_session, memory_journal, recorded
 
 SETTINGS = Settings(tools=tuple(CLAUDE_CODE_TOOLS.values()))
@@ -307,3 +308,31 @@ def test_the_pages_of_a_prompt_are_read_at_once():
         before = len(asked)
         found.render(state)
         assert all(bodies.isdisjoint(names) for names in asked[before:])
+
+
+def test_calls_that_come_after_a_prompt_held_their_answer_follow_it_with_their_results():
+    """An answer that goes on while its first call already stood in a prompt: the rest is appended, nothing again."""
+    with memory_journal() as journal, opened(journal, budget_tokens=4_000) as session:
+        session.user_says("Read both.")
+        first, second = Call("toolu_1", "Read", {"file_path": "/a"}), Call("toolu_2", "Read", {"file_path": "/b"})
+        session.observe_model("Reading.", [first], key="m1")
+        one = session.observe_result(call_id="toolu_1", text=lines(3))
+        before = session.assemble().blocks
+        session.observe_model("Reading.", [first, second], key="m1")
+        two = session.observe_result(call_id="toolu_2", text=lines(4))
+        prompt = session.assemble()
+        assert prompt.blocks[: len(before)] == before
+        found = [(each.kind, each.call_id, each.page_id) for each in prompt.blocks[len(before) :]]
+        assert (Kind.CALL, "toolu_2", None) in found and (Kind.RESULT, "toolu_2", two) in found
+        assert not any(call_id == "toolu_1" or page == one for _, call_id, page in found)
+        assert broken(prompt.messages(), Shape.ANTHROPIC) == []
+
+
+@pytest.mark.parametrize("shape", [Shape.ANTHROPIC, Shape.OPENAI])
+def test_the_fixed_region_is_sent_in_the_shape_that_is_asked_for(shape):
+    """A prompt says it in its own shape unless it is told another."""
+    with opened() as session:
+        session.user_says("Hello.")
+        prompt = session.assemble()
+    assert prompt.system("Be brief.", shape) == system("Be brief.", shape)
+    assert prompt.system("Be brief.") == system("Be brief.", Shape.ANTHROPIC)

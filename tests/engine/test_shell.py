@@ -1,6 +1,7 @@
 """The shell: retries, failures, threads, re-decide, and texts that never reach the events."""
 
 import asyncio
+import os
 import threading
 
 import pytest
@@ -12,6 +13,7 @@ from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
 from clawvm_es.engine import retriever
 from clawvm_es.engine.aio import AsyncJournal
+from clawvm_es.engine.calls import same_arguments
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.observed import Observed
@@ -422,3 +424,55 @@ def test_an_index_that_is_made_anew_finds_what_one_that_was_kept_does(steps, que
         for limit in (1, 2, 9):
             assert kept.search(query, limit) == anew.search(query, limit)
         assert kept._shell._index.best(kept.state) == anew._shell._index.best(anew.state)
+
+
+def test_commands_that_were_made_for_an_earlier_version_are_refused_whole(journal):
+    """A session that has moved on says from where to where; nothing of the commands is recorded."""
+    with journal.session("s", counter="lines4") as session:
+        session.user_says("hello")
+        version, _ = session.head
+        told = Command(e.BudgetChanged(700), 1)
+        with pytest.raises(VersionConflict, match=f"made on version {version - 1}, not on {version}"):
+            session.execute(told, after=version - 1)
+        assert session.head[0] == version
+        session.execute(told, after=version)
+        assert session.head[0] > version
+
+
+def test_there_is_no_last_boundary_before_the_first(journal):
+    """A session that was never closed has no end; after it was, that is its last."""
+    with journal.session("s", counter="lines4") as session:
+        session.user_says("hello")
+        assert session._shell.last(Boundary.END) == ()
+        session.close()
+        ended, *_ = session._shell.last(Boundary.END)
+        assert isinstance(ended, e.BoundaryReached) and ended.boundary is Boundary.END
+
+
+def test_a_folder_that_was_removed_stops_no_session(journal, monkeypatch):
+    """Where the working directory is gone, calls are recorded without one."""
+
+    def gone():
+        raise FileNotFoundError
+
+    with journal.session("s", counter="lines4") as session:
+        monkeypatch.setattr(os, "getcwd", gone)
+        (call,) = session.observe_model("looking", [("Read", {"file_path": "a.py"})])
+        assert session.observe_result(call, "text of a.py")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ('{"a": 1, "b": 2}', '{"b":2,"a":1}', True),
+        ('{"a": 1}', '{"a": 2}', False),
+        ("{broken", "{broken", True),
+        ("{broken", "{broken ", False),
+        ('{"a": 1}', "{broken", False),
+        ("[" * 100_000, "[" * 99_999, False),
+        ("x", None, False),
+    ],
+)
+def test_arguments_are_the_same_by_their_values_or_else_by_their_text(one, other, same):
+    """The order of names and blanks between them do not matter; what is no JSON is compared as it is."""
+    assert same_arguments(one, other) is same

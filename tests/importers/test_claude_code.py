@@ -325,6 +325,14 @@ def test_tools_that_a_search_found_are_named_and_other_blocks_are_counted(jsonl:
     assert (recording.steps[-1].text, recording.skipped) == ("Grep", {"unknown_block": 1})
 
 
+def test_what_a_search_found_is_said_in_its_result(jsonl: Jsonl) -> None:
+    """All texts of a `search_result` stand in the result, in order; what names its kind does not."""
+    said = {"type": "search_result", "title": "A page", "content": [{"type": "text", "text": "its words"}]}
+    recording = main(jsonl, [row("assistant", [use("a")]), result("a", [said])])
+    assert isinstance(recording.steps[-1], ToolResult)
+    assert (recording.steps[-1].text, recording.skipped) == ("A page\nits words", {})
+
+
 def test_an_attachment_that_holds_nothing_is_counted(jsonl: Jsonl) -> None:
     """A row of a known kind without any text gives no page, and its reason is told."""
     empty = {"type": "attachment", "sessionId": "s", "attachment": {"type": "invoked_skills", "skills": []}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -23,10 +24,11 @@ import pytest
 import clawvm_es.importers
 import clawvm_es.observe
 from clawvm_es import Journal
+from clawvm_es.core.profiles import CLAWVM
 from clawvm_es.errors import UnreadableInput, UsageError
 from clawvm_es.files import FOLLOWED
 from clawvm_es.history.redact import Target, redact
-from clawvm_es.importers import export_trace, follow, kept, read_bytes
+from clawvm_es.importers import export_trace, follow, following, kept, read_bytes
 from clawvm_es.importers.detect import LOOKED_AT
 from clawvm_es.importers.following import AS_RECORDED, OPEN_FILES, Follower, settled
 from clawvm_es.importers.format import Format
@@ -838,3 +840,91 @@ def test_a_blank_file_is_refused_or_waited_for(
     else:
         with pytest.raises(UnreadableInput, match="is empty"):
             follow(journal, live, format=format_, final=True)
+
+
+def test_an_unknown_format_is_refused_before_anything_is_read(live: Path, journal: Journal) -> None:
+    """The formats that there are are named."""
+    with pytest.raises(UsageError, match="unknown format 'telex'") as caught:
+        Follower(journal, [live], format="telex")
+    assert all(name in str(caught.value) for name in TABLE)
+
+
+def test_a_file_that_cannot_be_opened_is_refused_by_its_name(
+    tmp_path: Path, live: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of the system is one line that says what to do; the other files are taken."""
+    other = tmp_path / "other.jsonl"
+    live.write_bytes(as_lines(CLAUDE))
+    other.write_bytes(as_lines(PI))
+
+    def denied(path: str) -> Any:
+        if path == str(live):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return open_text(path)
+
+    open_text = following.open_text
+    monkeypatch.setattr(following, "open_text", denied)
+    with Follower(journal, [live, other]) as follower:
+        found = follower.once()
+        assert {path: str(error) for path, error in found.refused.items()} == {
+            str(live): f"{live}: Permission denied (check its permissions)"
+        }
+        assert {each.session_id for each in found.taken} == {"s2"}
+        monkeypatch.setattr(following, "open_text", open_text)
+        assert not follower.once().refused
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_law_of_files_that_are_taken_in_portions(
+    tmp_path: Path, live: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """LAW-FOLLOW-1: however many lines are read before steps are recorded, the inputs are those of an import."""
+    monkeypatch.setattr(following, "LINES_AT_ONCE", at_once)
+    for format_, rows in ROWS.items():
+        data = as_lines(rows)
+        live.write_bytes(data)
+        with Journal.open(tmp_path / f"{format_}.db", seed=1) as journal:
+            follow(journal, live, final=True)
+            assert inputs(journal) == imported(tmp_path, data), format_
+
+
+def test_a_file_of_one_session_that_gets_another_is_refused_under_one_name(live: Path, journal: Journal) -> None:
+    """A name for one session stands for no second one; without it both are taken."""
+    first, second = [({**row, "sessionId": name}) for name in ("s1", "s8") for row in CLAUDE[:1]]
+    settings = ReplaySettings(as_recorded=True, name="mine")
+    with Follower(journal, [live], settings) as follower:
+        live.write_bytes(as_lines([first]))
+        assert {each.session_id for each in follower.once().taken} == {"mine"}
+        live.write_bytes(as_lines([first, {**second, "uuid": "u8", "parentUuid": None}]))
+        (error,) = follower.once().refused.values()
+        assert "holds several sessions" in str(error) and "--as" in str(error)
+    assert set(inputs(journal)) == {"mine"}
+
+
+def test_a_session_under_a_policy_is_written_back_at_the_end_of_its_file(tmp_path: Path, live: Path) -> None:
+    """What following leaves at the end is what an import leaves: nothing dirty, and the same inputs."""
+    settings = ReplaySettings(counter="lines4", policy=CLAWVM, budget_tokens=2_000)
+    told = [
+        claude(11, "assistant", [{"type": "tool_use", "id": "t9", "name": "TodoWrite", "input": {"todos": TODO}}])
+    ]
+    data = as_lines([*CLAUDE, *told, claude(12, "user", result("t9", "Todos have been modified."))])
+    live.write_bytes(data)
+    with Journal.open(tmp_path / "j.db", seed=1) as journal:
+        follow(journal, live, settings, final=True)
+        assert inputs(journal) == imported(tmp_path, data, settings)
+        assert any(kind == "boundary_reached" for _, kind, _, _, _ in inputs(journal)["s1"])
+        assert not journal.session("s1").state.dirty
+
+
+TODO = [{"content": "ship", "status": "in_progress", "activeForm": "shipping"}]
+
+
+def test_where_nothing_can_be_kept_all_is_read_again(tmp_path: Path, live: Path) -> None:
+    """A folder that cannot be made costs time alone."""
+    (tmp_path / f"j.db{FOLLOWED}").write_text("in the way")
+    with Journal.open(tmp_path / "j.db", seed=1) as journal:
+        for number in (4, len(CLAUDE)):
+            live.write_bytes(as_lines(CLAUDE[:number]))
+            assert not follow(journal, live).refused
+        follow(journal, live, final=True)
+        assert inputs(journal) == imported(tmp_path, as_lines(CLAUDE))

@@ -73,6 +73,7 @@ def test_what_is_no_file_in_a_folder_is_passed_over(folder: Path, tmp_path: Path
     os.mkfifo(folder / "pipe.jsonl")
     (folder / "folder.jsonl").mkdir()
     assert [each.path for each in find([folder])] == wanted
+    assert [(each.size, each.named) for each in find([folder / "gone.jsonl"])] == [(0, True)]
 
 
 def test_each_session_goes_by_what_its_harness_held(folder: Path, tmp_path: Path) -> None:

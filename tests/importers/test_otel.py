@@ -276,3 +276,13 @@ def test_attributes_are_decoded() -> None:
     assert nested({"a.0.b": 1, "a.1.b": 2, "c": {"d.e": 3}}) == {"a": [{"b": 1}, {"b": 2}], "c": {"d": {"e": 3}}}
     assert listed({"m.1.x": 1, "m.0.x": 2, "m.y": 3}, "m") == [{"x": 2}, {"x": 1}]
     assert listed({"m": '{"a": 1}'}, "m") == [{"a": 1}] and listed({"m": "[broken"}, "m") == []
+
+
+@pytest.mark.parametrize("inner", ["messages", "choices"])
+def test_messages_inside_an_object_are_messages(inner: str) -> None:
+    """A prompt that is an object around its messages is taken as they are."""
+    value = json.dumps(
+        {"model": "m", inner: [{"role": "user", "content": "hi"}, {"role": "user", "content": "there"}]}
+    )
+    recording = session(span(1, {"openinference.span.kind": "LLM", "input.value": value, "output.value": "ok"}))
+    assert [step.text for step in recording.steps if isinstance(step, UserMessage)] == ["hi", "there"]

@@ -219,6 +219,7 @@ def test_a_trace_is_read(tmp_path: Path) -> None:
         (damaged(2, "data", "budget_tokens", value="100"), r"line 2: .*budget_tokens"),
         (damaged(3, "type", value="novelty"), r"line 3: \$\.type"),
         (damaged(3, "at_us", value="now"), r"line 3: \$\.at_us: expected int"),
+        (damaged(3, "at_us", value=2**62), r"line 3: \$\.at_us: "),
         (damaged(3, "schema_version", value=9), r"line 3: \$\.schema_version"),
         (damaged(3, "data", "call", value=2**53), r"line 3: .*\$\.data\.call"),
         (damaged(3, "data", "reads", 0, value="one"), r"line 3: .*\$\.data\.reads\[0\]"),
@@ -255,3 +256,9 @@ def test_a_replay_may_put_a_session_into_a_project(tmp_path: Path, journal: Jour
     (second,) = replay(journal, path, ReplaySettings(name="alone"))
     opened = [next(journal.log.read(each.session_id)).data for each in (first, second)]
     assert [each.project for each in opened] == ["scope:team", None]
+
+
+def test_a_session_that_is_not_there_has_no_trace(journal: Journal) -> None:
+    """It is named."""
+    with pytest.raises(UsageError, match="there is no session nobody"):
+        exported(journal, "nobody")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.model.facts import ResourceClass
-from clawvm_es.observe.declared import load_tools
+from clawvm_es.observe.declared import file_validator, load_tools
 from clawvm_es.observe.steps import ToolUse
 from clawvm_es.observe.tools import Kind, Role, Tool, effects
 
@@ -90,3 +91,22 @@ def test_files_that_cannot_be_read(tmp_path):
     for name in ("nowhere.toml", ".", "bytes.toml"):
         with pytest.raises(UnreadableInput):
             load_tools(tmp_path / name)
+
+
+def test_a_file_that_cannot_be_looked_at_validates_nothing(tmp_path):
+    """A validator tells a file by size, time and inode, and nothing of one that is not there."""
+    path, validate = tmp_path / "a.py", file_validator("where")
+    assert validate({"where": str(path)}) is None
+    path.write_text("text")
+    found = os.stat(path)
+    assert validate({"where": str(path)}) == f"{found.st_size}:{found.st_mtime_ns}:{found.st_ino}"
+    path.write_text("other text")
+    assert validate({"where": str(path)}) != f"{found.st_size}:{found.st_mtime_ns}:{found.st_ino}"
+
+
+@pytest.mark.parametrize("wrong", ["file:{path}", len], ids=["a text", "a function"])
+@pytest.mark.parametrize("field", ["reads", "writes", "invalidates", "ignores"])
+def test_what_must_be_a_series_is_refused_otherwise(field, wrong):
+    """A text is no series of texts, though Python could take it for one."""
+    with pytest.raises(TypeError, match="expected a series"):
+        Tool("open", **{field: wrong})

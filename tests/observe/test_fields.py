@@ -70,6 +70,8 @@ def test_counts_have_a_bound(value, count) -> None:
         (10**11 - 1, (10**11 - 1) * 1_000_000),
         (10**11, 10**11 * 1_000),
         (Lexeme("1700000000.25"), 1_700_000_000_250_000),
+        (Lexeme("1.2.3"), 5_000_000),
+        (Lexeme("NaN"), 5_000_000),
         ("soon", 5_000_000),
         (None, 5_000_000),
     ],
@@ -95,6 +97,8 @@ def test_nesting_has_a_bound(opens, closes) -> None:
     for deep in (opens + deepest + closes, opens * 100_000 + "1" + closes * 100_000):
         with pytest.raises(TooDeep, match="nested too deep"):
             parse_json(deep)
+        with pytest.raises(TooDeep, match="nested too deep"):
+            parse_some(deep, 0)
     wide = "[" + ",".join(["[]"] * (NESTING_MAX + 5)) + "]"
     assert len(parse_json(wide)) == NESTING_MAX + 5
 
