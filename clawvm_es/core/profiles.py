@@ -74,7 +74,7 @@ def in_epochs(base: Profile) -> Profile:
         base,
         paging=Paging.EPOCHS,
         low_permille=300,
-        cold_low_permille=230,
+        cold_low_permille=210,
         rent_permille=3_000,
         read_price=100,
         write_price=1_250,
@@ -82,7 +82,7 @@ def in_epochs(base: Profile) -> Profile:
     )
 
 
-CLAWVM: Final = attrs.evolve(in_epochs(CLAWVM_TURN), name="clawvm", version=6, rule=Rule.COPY_REUSE)
+CLAWVM: Final = attrs.evolve(in_epochs(CLAWVM_TURN), name="clawvm", version=7, rule=Rule.COPY_REUSE)
 """The same in epochs, between which the prompt only grows, so that a provider's cache serves it; what is above the
 floors is ranked by how likely it is needed in an epoch."""
 CLAWVM_PAPER: Final = attrs.evolve(
@@ -93,7 +93,7 @@ CLAWVM_RANK: Final = attrs.evolve(CLAWVM_PAPER, name="clawvm_rank", order=Order.
 """The same with steps taken by gain, not by gain per token."""
 LRU_TURN: Final = attrs.evolve(CLAWVM_PAPER, name="lru_turn", rule=Rule.RECENCY)
 """All of ClawVM's structure; what is above the floors is ranked by recency alone."""
-LRU: Final = attrs.evolve(in_epochs(LRU_TURN), name="lru", version=4)
+LRU: Final = attrs.evolve(in_epochs(LRU_TURN), name="lru", version=5)
 """The same in epochs."""
 RETRIEVAL: Final = attrs.evolve(
     CLAWVM_PAPER, name="retrieval", capabilities=(Capability.SCORING,), rule=Rule.RETRIEVAL, top_k=8

@@ -169,7 +169,7 @@ def test_a_cold_cache_begins_an_epoch_under_a_lower_mark():
     given = running(1_000, pages=5)
     given.turn(idle_s=301)
     assert (last(given).trigger, last(given).cached_tokens) == (COLD, 0)
-    assert last(given).tokens <= 230 + 140  # the floors, and what they leave of Lc
+    assert last(given).tokens <= 210 + 140  # the floors, and what they leave of Lc
     before = tags(given.state)
     given.turn(idle_s=10_000)
     assert (last(given).trigger, last(given).cached_tokens, last(given).uncached_tokens) == (None, 0, 0)

@@ -14,13 +14,13 @@ REUSE = {**PAPER, "recency": 0, "cost": 0, **KINDS, "reuse": 500}
 CONTRACT = tuple(each for each in Capability if each not in WEAK)
 SCORING, FLUSH, BOOTSTRAP = Capability.SCORING, Capability.FLUSH_STAGING, Capability.FIXED_BOOTSTRAP
 STAGING, RECALL = Capability.STAGING, Capability.RECALL_OUTCOME
-EPOCHS = (Paging.EPOCHS, 300, 230, 3_000, 100, 1_250, 300)
+EPOCHS = (Paging.EPOCHS, 300, 210, 3_000, 100, 1_250, 300)
 POLICIES = {
-    "clawvm": (6, CONTRACT, Rule.COPY_REUSE, Order.RANK, REUSE, (0, 0, 0, 0)),
+    "clawvm": (7, CONTRACT, Rule.COPY_REUSE, Order.RANK, REUSE, (0, 0, 0, 0)),
     "clawvm_turn": (2, CONTRACT, Rule.REUSE, Order.RANK, REUSE, (0, 0, 0, 0)),
     "clawvm_paper": (1, CONTRACT, Rule.HULL, Order.DENSITY, {**PAPER, **NOTHING}, (0, 0, 0, 0)),
     "clawvm_rank": (1, CONTRACT, Rule.HULL, Order.RANK, {**PAPER, **NOTHING}, (0, 0, 0, 0)),
-    "lru": (4, CONTRACT, Rule.RECENCY, Order.DENSITY, {**PAPER, **NOTHING}, (0, 0, 0, 0)),
+    "lru": (5, CONTRACT, Rule.RECENCY, Order.DENSITY, {**PAPER, **NOTHING}, (0, 0, 0, 0)),
     "lru_turn": (1, CONTRACT, Rule.RECENCY, Order.DENSITY, {**PAPER, **NOTHING}, (0, 0, 0, 0)),
     "retrieval": (1, (SCORING,), Rule.RETRIEVAL, Order.DENSITY, {**PAPER, **NOTHING}, (8, 0, 0, 0)),
     "retrieval_cache": (1, (SCORING,), Rule.RETRIEVAL_CACHE, Order.DENSITY, {**PAPER, **NOTHING}, (8, 0, 0, 0)),

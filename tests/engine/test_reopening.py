@@ -204,13 +204,22 @@ def digest(journal, session_id):
     return decision_digest(read_session(journal.log, session_id))
 
 
-def test_a_session_keeps_the_version_of_its_policy(tmp_path):
+@pytest.mark.parametrize(
+    ("journal_of", "name", "epochs"),
+    [("v6", "fork of it", False), ("v11", "first", True), ("v11", "fork of it", True)],
+)
+def test_a_session_keeps_the_version_of_its_policy(tmp_path, journal_of, name, epochs):
     """Opened again by the name of its policy, a session of an older release goes on; another name is refused."""
-    shutil.copy(GOLDEN / "v6.journal", tmp_path / "j.db")
+    shutil.copy(GOLDEN / f"{journal_of}.journal", tmp_path / "j.db")
     with Journal.open(tmp_path / "j.db", seed=1) as journal:
-        stored = journal.opened("fork of it").profile
-        with journal.session("fork of it", policy=stored.name, settings=declared()) as session:
+        stored = journal.opened(name).profile
+        assert stored.version < profile(stored.name).version
+        with journal.session(name, policy=stored.name, settings=declared()) as session:
+            session.user_says("and on")
+            session.assemble()
             assert session.state.profile == stored and stored != profile(stored.name)
-            assert not session.state.in_epochs
+            assert session.state.in_epochs == epochs
         with pytest.raises(UsageError):
-            journal.session("fork of it", policy="clawvm_paper", settings=declared())
+            journal.session(name, policy="clawvm_paper", settings=declared())
+        rows = list(read_session(journal.log, name))
+        assert redecide(rows) == sum(row.kind == "decision" for row in rows)
