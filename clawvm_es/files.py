@@ -8,6 +8,7 @@ import secrets
 import stat
 import sys
 from collections.abc import Iterable
+from io import BufferedReader
 from typing import Final
 
 from clawvm_es.errors import DiskFailed, JournalError, JournalFull, UsageError
@@ -55,11 +56,18 @@ def create(path: str | os.PathLike[str], mode: int = PRIVATE) -> int:
     return fd
 
 
+def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
+    """Open a regular file for reading. Raises `OSError`, also for a pipe, a terminal and a folder: it never waits."""
+    file = open(os.open(path, os.O_RDONLY | CLOEXEC | NONBLOCK), "rb")  # noqa: SIM115  the caller closes it
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "no regular file", os.fspath(path))
+    return file
+
+
 def read_regular(path: str | os.PathLike[str], most: int = -1) -> bytes:
-    """The bytes of a regular file. Raises `OSError`, also for a pipe, a terminal and a folder: it never waits."""
-    with open(os.open(path, os.O_RDONLY | CLOEXEC | NONBLOCK), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "no regular file", os.fspath(path))
+    """The bytes of a regular file. Raises `OSError` as `open_regular` does."""
+    with open_regular(path) as file:
         return file.read(most)
 
 

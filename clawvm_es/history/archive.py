@@ -1,6 +1,7 @@
 """An archive: a folder of closed sessions in bundles, which are packed, signed, and verified before they are named.
 
 LAW-ARCHIVE-1: every bundle in the folder is whole and was verified from its bytes on the disk.
+A run ends, before it writes anything, if a bundle in the folder is not as it was made.
 LAW-ARCHIVE-2: an archived session is not written again, and the journal does not change.
 LAW-ARCHIVE-3: if a text of an archived session is erased later, a new bundle is written without it and the old
 removed.
@@ -19,7 +20,7 @@ from typing import Final
 import attrs
 
 from clawvm_es import files, verify_bundle
-from clawvm_es.errors import AnchorRefused, UsageError
+from clawvm_es.errors import AnchorRefused, UnreadableInput, UsageError
 from clawvm_es.history.bundle import bundle
 from clawvm_es.history.bundle_reading import ids_in_bundle
 from clawvm_es.journal.anchors import SecretKey, take_checkpoint
@@ -61,9 +62,9 @@ class Archive:
     held: list[Held] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
-        """Read the first line of each bundle."""
+        """Check that each bundle is whole, and keep its first line. Raises `UnreadableInput`."""
         if os.path.exists(self.folder):
-            self.held = [Held(path, reading.header(path)) for path in backend.bundles_in(self.folder)]
+            self.held = [Held(path, _header(path)) for path in backend.bundles_in(self.folder)]
         for each in self.held:
             if each.header.journal_id != self.log.journal_id:
                 raise UsageError(
@@ -156,6 +157,13 @@ class Archive:
         files.sync_path(self.folder)
         self.held.append(Held(path, reading.header(path)))
         return Written(path, tuple(ids), os.path.getsize(path), size)
+
+
+def _header(path: str) -> Header:
+    try:
+        return reading.header_of_whole(path)
+    except UnreadableInput as error:
+        raise UnreadableInput(error.message, hint="move it away; then its sessions are archived again") from error
 
 
 def _verify(path: str, key: SecretKey) -> None:

@@ -248,3 +248,29 @@ def test_a_disk_that_fails_anywhere_leaves_no_half_bundle(place, monkeypatch):
         assert list(folder.iterdir()) == []
         assert written(folder) == whole
     log.close()
+
+
+@pytest.mark.parametrize("harm", ["cut", "flip", "empty", "pipe"])
+def test_a_damaged_bundle_is_not_counted_as_held(place, capsys, harm):
+    """LAW-ARCHIVE-1: the run ends, names it, and writes nothing; once it is moved away, all is archived again."""
+    assert run(place, capsys, "--older-than", "0s")[0] == 0
+    (path,) = (place / "arch").iterdir()
+    raw = path.read_bytes()
+    if harm == "pipe":
+        path.unlink()
+        os.mkfifo(path)
+    elif harm == "flip":
+        unpacked = gzip.decompress(raw)
+        path.write_bytes(gzip.compress(unpacked.replace(b'"turn":1', b'"turn":2', 1)))
+    else:
+        path.write_bytes(raw[: len(raw) // 2 if harm == "cut" else 0])
+    log = storage.open_log(str(place / "j.db"), read_only=True)
+    with pytest.raises(UnreadableInput, match=path.name) as caught:
+        Archive(str(place / "arch"), log)
+    log.close()
+    assert "move it away" in caught.value.hint
+    with pytest.raises(UnreadableInput, match=path.name):
+        open_bundles(str(place / "arch"), wait_s=0, read_only=True, reproducible=False, group=False)
+    assert run(place, capsys, "--older-than", "0s") == (2, {})
+    path.unlink()
+    assert len(run(place, capsys, "--older-than", "0s")[1]["written"]) == 1

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import attrs
 
+from clawvm_es import files
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.journal.bundled import AGAIN, COMMITMENT, EVENT, Header, body_of, fields_of, header_of, line_of, row_of
 from clawvm_es.journal.ports import Recorded
@@ -29,7 +30,7 @@ class Bundle:
 def lines(path: str) -> Iterator[bytes]:
     """The lines of a bundle, packed or not, with their ends. Raises `UnreadableInput`."""
     try:
-        with open(path, "rb") as file:
+        with files.open_regular(path) as file:
             packed = file.peek(2)[:2] == _GZIP
             if not packed:
                 yield from file
@@ -47,23 +48,36 @@ def header(path: str) -> Header:
     return header_of(next(lines(path), b"").removesuffix(b"\n"), path)
 
 
+def header_of_whole(path: str) -> Header:
+    """The first line of a bundle that is as long, and has the bytes, that its last line says."""
+    numbered = _checked(path)
+    found = header_of(next(numbered)[1], path)
+    for _ in numbered:
+        pass
+    return found
+
+
 def read(path: str) -> Bundle:
     """Read a bundle; raises `UnreadableInput`, which names the first line that is not as it was made."""
-    found: Bundle | None = None
-    digest, end = hashlib.sha256(), b""
-    for number, whole in enumerate(lines(path), 1):
-        line = whole.removesuffix(b"\n")
-        digest.update(end and end + b"\n")
-        end = line
-        if found is None:
-            found = Bundle(path, header_of(line, path), [], [])
-        elif line.startswith(EVENT):
+    numbered = _checked(path)
+    found = Bundle(path, header_of(next(numbered)[1], path), [], [])
+    for number, line in numbered:
+        if line.startswith(EVENT):
             found.rows.append(row_of(line_of(line, path, number), f"{path}: line {number}"))
         elif line.startswith(COMMITMENT):
             found.bodies.append(body_of(line, path, number))
-    if found is None:
+    return found
+
+
+def _checked(path: str) -> Iterator[tuple[int, bytes]]:
+    """The numbered lines of a bundle without their ends; raises if the last has not the digest of those before it."""
+    digest, end, number = hashlib.sha256(), b"", 0
+    for number, whole in enumerate(lines(path), 1):
+        digest.update(end and end + b"\n")
+        end = whole.removesuffix(b"\n")
+        yield number, end
+    if number == 0:
         raise UnreadableInput(f"{path} is empty", hint=AGAIN)
-    last = fields_of(end, path, 1 + len(found.rows) + len(found.bodies) + 1)
+    last = fields_of(end, path, number)
     if last.get("line") != "end" or last.get("sha256") != digest.hexdigest():
         raise UnreadableInput(f"{path}: cut, or changed since it was made", hint=AGAIN)
-    return found

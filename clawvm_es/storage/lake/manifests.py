@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
@@ -34,9 +33,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 def part_of(path: Path) -> Part:
     """Size and digest of a regular file. Raises `OSError`, also for a pipe or a folder."""
-    with open(os.open(path, os.O_RDONLY | files.CLOEXEC | files.NONBLOCK), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(0, "no regular file")
+    with files.open_regular(path) as file:
         return Part(bytes=os.fstat(file.fileno()).st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest())
 
 
