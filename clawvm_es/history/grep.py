@@ -11,7 +11,7 @@ LAW-GREP-1: an event is found if and only if a text that it names matches, wheth
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Set
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Final
 
 import attrs
@@ -19,7 +19,7 @@ import attrs
 from clawvm_es.errors import UsageError
 from clawvm_es.journal.codec import named_commitments
 from clawvm_es.journal.lineage import Segment, lineage
-from clawvm_es.journal.ports import EventLog, Held, Recorded, texts_of
+from clawvm_es.journal.ports import EventLog, Recorded, texts_of
 from clawvm_es.model import events as e
 from clawvm_es.model.pages import Fidelity
 from clawvm_es.observe.edge import decode
@@ -27,8 +27,6 @@ from clawvm_es.projections import bodies_with, index_texts
 from clawvm_es.representations.terms import composed, located, spaced, terms
 from clawvm_es.representations.terms import pattern as finder
 
-_FEW: Final = 8
-"""Commitments that a log is asked for at most: it looks for each of them in every input."""
 _TERM: Final = re.compile(r'"([^"]*)"|(\S+)')
 
 
@@ -118,15 +116,13 @@ def grep(
 def _rows(
     log: EventLog, holding: Container[str] | None, segments: Iterable[Segment], after: int
 ) -> Iterator[Recorded]:
-    """The events above version `after` that may name a matching text; for few such texts, the log looks them up."""
-    index, few = texts_of(log), sorted(holding) if isinstance(holding, Set) and len(holding) <= _FEW else None
+    """The events above version `after` that may name a matching text."""
+    index = None if holding is None else texts_of(log)
     for stream, upto in ((each.stream, each.upto) for each in segments if each.upto is None or each.upto > after):
-        if isinstance(holding, Held):
-            yield from holding.naming(stream, after, upto)
-        elif index is not None and few is not None:
-            yield from index.naming(stream, few, after, upto)
-        else:
+        if index is None or holding is None:
             yield from log.read(stream, after, upto)
+        else:
+            yield from index.naming(stream, holding, after, upto)
 
 
 def _in_session(

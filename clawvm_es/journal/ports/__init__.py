@@ -52,7 +52,7 @@ from clawvm_es.journal.ports.snapshots import (
     SnapshotWriter,
     snapshots_of,
 )
-from clawvm_es.journal.ports.texts import Held, Indexed, Phrase, RankedTexts, Substrings, TextIndex, texts_of
+from clawvm_es.journal.ports.texts import Indexed, Phrase, RankedTexts, Substrings, TextIndex, few, texts_of
 
 __all__ = [
     "Anchoring",
@@ -68,7 +68,6 @@ __all__ = [
     "Expected",
     "ExpectedVersion",
     "Head",
-    "Held",
     "Indexed",
     "ModelReader",
     "ModelSpec",
@@ -94,6 +93,7 @@ __all__ = [
     "anchoring",
     "declares",
     "erasing",
+    "few",
     "models_of",
     "require",
     "snapshots_of",

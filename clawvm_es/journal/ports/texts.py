@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
-from typing import Protocol, TypeAlias, cast, runtime_checkable
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
+from typing import Final, Protocol, TypeAlias, cast
 
 from clawvm_es.journal.ports.capabilities import Capability, declares
 from clawvm_es.journal.ports.log import EventLog, Recorded
 
+_FEW: Final = 24
+"""Commitments up to which it pays to look for each of them in every input."""
 Phrase: TypeAlias = Sequence[str]
 """A series of terms that stand together; see `representations.terms`."""
-
-
-@runtime_checkable
-class Held(Protocol):
-    """The commitments to many bodies, which finds the events that name one of them quicker than a look at all."""
-
-    def __contains__(self, name: object, /) -> bool:
-        """Tell whether a commitment is one of them."""
-
-    def naming(self, stream: str, after: int = 0, upto: int | None = None) -> Iterator[Recorded]:
-        """The inputs of a stream with versions in `(after, upto]` that name one of them, in order."""
 
 
 class TextIndex(Protocol):
@@ -30,9 +21,12 @@ class TextIndex(Protocol):
         """Return the commitments to bodies that contain all `phrases`, including bodies not indexed yet."""
 
     def naming(
-        self, stream: str, names: Sequence[str], after: int = 0, upto: int | None = None
+        self, stream: str, held: Container[str], after: int = 0, upto: int | None = None
     ) -> Iterator[Recorded]:
-        """The inputs of a stream with versions in `(after, upto]` that name one of a few commitments, in order."""
+        """The inputs of a stream with versions in `(after, upto]` that name one of some commitments, in order.
+
+        `held` is what `holding` returned, or any other commitments.
+        """
 
     def behind(self) -> int:
         """Count the bodies that are not indexed yet."""
@@ -83,3 +77,8 @@ class Indexed(EventLog, Protocol):
 def texts_of(log: EventLog) -> TextIndex | None:
     """Return the full-text index of a log; None if the log keeps none."""
     return cast(Indexed, log).texts() if declares(log, Capability.TEXT) else None
+
+
+def few(held: Container[str]) -> list[str] | None:
+    """Return the commitments if they are so few that it pays to look for each of them in every input, else None."""
+    return sorted(held) if isinstance(held, Collection) and len(held) <= _FEW else None

@@ -8,12 +8,13 @@ LAW-INDEX-1: the index matches the text of every body that it knows; it is never
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from clawvm_es.journal.ports import Phrase, Recorded
+from clawvm_es.journal.codec import named_commitments
+from clawvm_es.journal.ports import Phrase, Recorded, few
 from clawvm_es.limits import INDEX_PIECE_BYTES
 from clawvm_es.representations.terms import terms
 from clawvm_es.storage.postgres import queries
@@ -68,9 +69,13 @@ class PostgresTexts:
             return frozenset(name for (name,) in line.run(_NAMES, (found,)))
 
     def naming(
-        self, stream: str, names: Sequence[str], after: int = 0, upto: int | None = None
+        self, stream: str, held: Container[str], after: int = 0, upto: int | None = None
     ) -> Iterator[Recorded]:
-        """The inputs of a stream that name one of a few commitments; the server looks through its rows itself."""
+        """The inputs of a stream that name one of some commitments; the server itself looks for a few of them."""
+        names = few(held)
+        if names is None:
+            inputs = (row for row in self.log.read(stream, after, upto) if row.kind == "input")
+            return (row for row in inputs if any(name in held for name in named_commitments(row.raw)))
         last = queries.LAST if upto is None else upto
         return self.log.chunks(queries.naming_chunk, (stream, names), after, last, 2) if names else iter(())
 

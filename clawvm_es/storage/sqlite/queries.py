@@ -185,8 +185,9 @@ def naming_chunk(
     db: sqlite3.Connection, session_id: str, names: Sequence[str], after: int, upto: int
 ) -> list[tuple[Any, ...]]:
     """The next inputs of one stream, as `stream_chunk`, that name one of some commitments."""
-    query = _NAMING.format(" OR ".join(["instr(data, ?)"] * len(names)))
-    return _chained(db, db.execute(query, (session_id, after, upto, *names, CHUNK)).fetchall())
+    query = _NAMING.format(" OR ".join(["data GLOB ?"] * len(names)))
+    asked = (session_id, after, upto, *(f"*{name}*" for name in names), CHUNK)
+    return _chained(db, db.execute(query, asked).fetchall())
 
 
 def all_chunk(db: sqlite3.Connection, after: int, upto: int) -> list[tuple[Any, ...]]:

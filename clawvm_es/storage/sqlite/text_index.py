@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from clawvm_es.journal.codec import named_commitments
-from clawvm_es.journal.ports import Erased, Phrase, Recorded
+from clawvm_es.journal.ports import Erased, Phrase, Recorded, few
 from clawvm_es.limits import INDEX_PIECE_BYTES
 from clawvm_es.representations.terms import indexed
 from clawvm_es.storage.sqlite import opening, queries
@@ -62,9 +62,12 @@ class SQLiteTexts:
         return _names(connection, found) if len(found) <= _NAMES_AT_ONCE else Names(self.log, frozenset(found))
 
     def naming(
-        self, stream: str, names: Sequence[str], after: int = 0, upto: int | None = None
+        self, stream: str, held: Container[str], after: int = 0, upto: int | None = None
     ) -> Iterator[Recorded]:
-        """The inputs of a stream that name one of a few commitments; the file looks through its rows itself."""
+        """The inputs of a stream that name one of some commitments; the file itself looks for a few of them."""
+        names = few(held)
+        if names is None:
+            return (held if isinstance(held, Names) else Names(self.log, all=held)).naming(stream, after, upto)
         last = queries.LAST if upto is None else upto
         return self.log.chunks(queries.naming_chunk, (stream, names), after, last, 2) if names else iter(())
 
@@ -94,9 +97,9 @@ class Names(Container[str]):
     """The commitments to many bodies: looked up while fewer are asked about than there are, then all read at once."""
 
     log: SQLiteLog
-    bodies: frozenset[int]
+    bodies: frozenset[int] = frozenset()
     known: dict[str, bool] = attrs.field(factory=dict)
-    all: frozenset[str] | None = None
+    all: Container[str] | None = None
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and self._among([name])(name)

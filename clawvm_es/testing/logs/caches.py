@@ -291,7 +291,9 @@ class TextLaws:
         assert len(every) > 1_024
         assert list(index.naming("s", names[:2])) == every
         assert list(index.naming("s", names[:2], 600, 1_900)) == [row for row in every if 600 < row.version <= 1_900]
-        assert [list(index.naming(*asked)) for asked in (("t", names), ("s", []), ("none", names))] == [[], [], []]
+        many = frozenset((*names[:2], *(f"{number:064x}" for number in range(30))))
+        assert list(index.naming("s", many, 600, 1_900)) == [row for row in every if 600 < row.version <= 1_900]
+        assert [list(index.naming(*asked)) for asked in (("t", names), ("s", []), ("none", many))] == [[], [], []]
 
     def test_a_body_of_many_words_is_found(self, log: EventLog) -> None:
         """One that holds more different words, or a longer one, than an index takes is found by any of them."""

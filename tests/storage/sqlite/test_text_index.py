@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clawvm_es.history.grep import grep, words
 from clawvm_es.journal.ports import Edition, NewEvent
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import RecallOutcome, RedactReason
@@ -68,21 +69,24 @@ def test_the_commitments_to_many_bodies_are_looked_up_one_by_one_at_first(tmp_pa
         assert "none" not in found
 
 
-def test_of_many_bodies_only_the_inputs_that_name_one_are_decoded(tmp_path, monkeypatch):
+@pytest.mark.parametrize("named_at_once", [3, 1_000])
+def test_of_many_bodies_only_the_inputs_that_name_one_are_decoded(tmp_path, monkeypatch, named_at_once):
     """Their events come in order, from and up to a version, whatever the pieces that are looked through."""
-    monkeypatch.setattr(text_index, "_NAMES_AT_ONCE", 3)
+    monkeypatch.setattr(text_index, "_NAMES_AT_ONCE", named_at_once)
     monkeypatch.setattr(text_index, "_PIECE", 2)
     with open_log(tmp_path / "j.db") as log:
-        recall(log, *(b"%s %d" % (word, number) for number in range(6) for word in (b"zebra", b"horse")))
+        recall(log, *(b"%s %d" % (word, number) for number in range(30) for word in (b"zebra", b"horse")))
         index_texts(log)
         rows, decoded, plain = list(log.read("one")), [], queries.recordeds
         monkeypatch.setattr(queries, "recordeds", lambda rows: (decoded.append(row) or row for row in plain(rows)))
         held = log.texts().holding([("zebra",)])
-        for after, upto in ((0, None), (3, 9), (5, 99), (11, None), (99, None)):
+        for after, upto in ((0, None), (3, 9), (5, 99), (23, None), (99, None)):
             decoded.clear()
             found = [row for row in rows if row.data.query in held and after < row.version <= (upto or 99)]
-            assert list(held.naming("one", after, upto)) == decoded == found
-        assert list(held.naming("nobody")) == []
+            assert list(log.texts().naming("one", held, after, upto)) == decoded == found
+        assert list(log.texts().naming("nobody", held)) == []
+        decoded.clear()
+        assert len(list(grep(log, words("zebra")))) == len(decoded) == 30
 
 
 def test_an_index_that_is_up_to_date_is_asked_over_the_connection_that_is_there(tmp_path):
