@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import click
 
@@ -40,4 +41,5 @@ def mcp(journal: str, session: str | None, folder: str | None, admit: bool, as_j
         named = [{"name": name, "does": (getattr(tools, name).__doc__ or "").strip()} for name in NAMES]
         emit({"journal": journal, "tools": named}, (), as_json)
         return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own would wait for a line on stdin first
     serve(tools)

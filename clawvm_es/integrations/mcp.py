@@ -263,7 +263,7 @@ def _told(tool: Callable[..., str], failed: type[Exception]) -> Callable[..., st
 
 
 def serve(tools: Tools) -> None:
-    """Serve on stdin and stdout until the harness closes them. The counter is loaded meanwhile."""
+    """Serve on stdin and stdout until the harness closes either of them. The counter is loaded meanwhile."""
     import anyio
 
     from clawvm_es.integrations.mcp_lines import serve_lines
@@ -271,4 +271,7 @@ def serve(tools: Tools) -> None:
 
     made = server(tools)
     threading.Thread(target=lambda: counter("o200k_base").count("warm"), daemon=True).start()
-    anyio.run(serve_lines, made)
+    try:
+        anyio.run(serve_lines, made)
+    except* BrokenPipeError:  # nobody reads the answers any more
+        pass

@@ -1,23 +1,61 @@
-"""The lines that an MCP client sends: an invalid line is answered with an error, so that no client waits in vain.
+"""The lines that an MCP client sends, and their answers, so that no client waits in vain.
 
 The library silently skips invalid lines, such as one with half a surrogate pair, which JSON can express and UTF-8
-cannot.
+cannot. It also drops the requests that it is working on when stdin ends.
+
+LAW-MCP-3: an invalid line is answered with an error. A request that was read before stdin ended is answered before
+the server ends, unless it was cancelled or takes longer than `ENDING_S`.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import AsyncIterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
-from anyio.streams.memory import MemoryObjectSendStream
+import attrs
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from clawvm_es.representations.sayable import sayable
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
+
+
+ENDING_S: Final = 10.0
+"""Seconds for which requests in flight are still worked on after stdin has ended."""
+
+
+@attrs.define(eq=False)
+class _Open:
+    """The requests that wait for their answers, by id."""
+
+    ids: Counter[Any] = attrs.field(factory=Counter)
+    none: anyio.Event = attrs.field(factory=anyio.Event)
+
+    def began(self, message: Any) -> None:
+        """Count a request in; a cancelled one may get no answer, and is not waited for."""
+        if message.method == "notifications/cancelled":
+            self.ended((message.params or {}).get("requestId"))
+        elif (number := getattr(message, "id", None)) is not None:
+            self.ids[number] += 1
+
+    def ended(self, number: Any) -> None:
+        """Count an answer."""
+        if isinstance(number, (int, str)) and self.ids[number] > 0:
+            self.ids[number] -= 1
+        if not +self.ids:
+            self.none.set()
+
+    async def wait(self) -> None:
+        """Wait until every request has its answer, for `ENDING_S` at most."""
+        self.none = anyio.Event()
+        if +self.ids:
+            with anyio.move_on_after(ENDING_S):
+                await self.none.wait()
 
 
 async def serve_lines(made: MCPServer[Any]) -> None:
@@ -27,21 +65,38 @@ async def serve_lines(made: MCPServer[Any]) -> None:
     lowlevel = made._lowlevel_server
     async with stdio_server() as (read, write), anyio.create_task_group() as tasks:
         messages, taken = anyio.create_memory_object_stream[Any](0)
-        tasks.start_soon(_sort, read, messages, write)
-        await lowlevel.run(taken, write, lowlevel.create_initialization_options())
+        answers, answered = anyio.create_memory_object_stream[Any](0)
+        waiting = _Open()
+        tasks.start_soon(_sort, read, messages, write, waiting)
+        async with anyio.create_task_group() as answering:
+            answering.start_soon(_answer, answered, write, waiting)
+            async with answers:
+                await lowlevel.run(taken, answers, lowlevel.create_initialization_options())
+        await write.aclose()
         tasks.cancel_scope.cancel()
 
 
-async def _sort(read: AsyncIterable[Any], messages: MemoryObjectSendStream[Any], write: Any) -> None:
-    """Hand messages on, and answer whatever else was read."""
+async def _sort(read: AsyncIterable[Any], messages: MemoryObjectSendStream[Any], write: Any, waiting: _Open) -> None:
+    """Hand messages on, and answer whatever else was read; at the end, wait for the answers to all of them."""
     from mcp.shared.message import SessionMessage
 
     async with messages:
         async for each in read:
             if isinstance(each, Exception):
                 await write.send(SessionMessage(refusal(each)))
-            else:
-                await messages.send(each)
+                continue
+            if hasattr(each.message, "method"):
+                waiting.began(each.message)
+            await messages.send(each)
+        await waiting.wait()
+
+
+async def _answer(answered: MemoryObjectReceiveStream[Any], write: Any, waiting: _Open) -> None:
+    """Send what the library says, and note which requests it answers."""
+    async for each in answered:
+        await write.send(each)
+        if not hasattr(each.message, "method"):
+            waiting.ended(each.message.id)
 
 
 def refusal(error: Exception) -> Any:

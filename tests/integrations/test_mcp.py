@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -168,6 +169,8 @@ def test_the_session_of_a_folder(live: Live, tmp_path: Path) -> None:
     assert len([name for name in names if name.startswith("mcp-")]) == 1
 
 
+_ME = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+HELLO = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": _ME}
 LINES = {
     '{"jsonrpc":"2.0","id":7,"method":"ping","params":{"arguments":{"text":"\\ud800"}}}': (7, -32700),
     '{"jsonrpc":"2.0","id":"é\\udfff"}': (None, -32700),
@@ -181,10 +184,8 @@ LINES = {
 
 def test_a_line_that_is_no_message_is_answered(tmp_path: Path) -> None:
     """Each gets an error of JSON-RPC, under its id where it has one, and the server goes on."""
-    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
-    first = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
     ping = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
-    lines = [json.dumps(first), *LINES, json.dumps(ping), ""]
+    lines = [json.dumps(HELLO), *LINES, json.dumps(ping), ""]
     with subprocess.Popen(
         [sys.executable, "-m", "clawvm_es", "mcp", "--journal", str(tmp_path / "j.db")],
         env={"PYTHONPATH": str(ROOT), "HOME": str(tmp_path)},
@@ -200,6 +201,73 @@ def test_a_line_that_is_no_message_is_answered(tmp_path: Path) -> None:
     refused = [each for each in answers if "error" in each]
     assert [(each["id"], each["error"]["code"]) for each in refused] == list(LINES.values())
     assert all(each["error"]["message"].startswith("the line ") for each in refused)
+
+
+def request(number: object, tool: str, **arguments: object) -> dict[str, object]:
+    """A call of a tool."""
+    params = {"name": tool, "arguments": arguments}
+    return {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
+
+
+def test_requests_in_flight_are_answered_after_stdin_ended(tmp_path: Path) -> None:
+    """A client that pipes its lines in got no answer to the last ones; an odd cancellation changes nothing."""
+    calls = [
+        request(2, "plan", text="Goal: ship"),
+        request("three", "page_in", page="p1"),
+        request(4, "memory_add", name="x" * 100_000, value="1", reason="long"),
+        request(5, "page_in", page="other/p1"),
+        request(6, "page_in", page={"not": "a text"}),
+        request(7, "no_such_tool"),
+    ]
+    lines = [HELLO, *calls, {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": [7]}}]
+    done = subprocess.run(
+        [sys.executable, "-m", "clawvm_es", "mcp", "--journal", str(tmp_path / "j.db")],
+        env={"PYTHONPATH": str(ROOT), "HOME": str(tmp_path)},
+        cwd=tmp_path,
+        input="".join(json.dumps(each) + "\n" for each in lines).encode(),
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    answers = {each["id"]: each for each in map(json.loads, done.stdout.splitlines())}
+    assert set(answers) == {1, 2, "three", 4, 5, 6, 7}
+    assert answers[2]["result"]["content"][0]["text"] == "p1: kept"
+    for refused in (5, 6, 7):
+        told = json.dumps(answers[refused])
+        assert '"isError": true' in told or '"error"' in told, told[:300]
+        assert "Traceback" not in told
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A server that has answered a first line, and whose stdin is open."""
+    command = [sys.executable, "-m", "clawvm_es", "mcp", "--journal", str(tmp_path / "j.db")]
+    env = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+    with subprocess.Popen(command, env=env, stdin=-1, stdout=-1, stderr=-1) as running:
+        assert running.stdin is not None and running.stdout is not None
+        running.stdin.write(json.dumps(HELLO).encode() + b"\n")
+        running.stdin.flush()
+        assert running.stdout.readline()
+        yield running
+        running.kill()
+
+
+def test_an_interrupt_ends_the_server_at_once(server: subprocess.Popen[bytes]) -> None:
+    """Harnesses send one before they kill; the server waited for another line on stdin, without end."""
+    server.send_signal(signal.SIGINT)
+    assert server.wait(timeout=30) == -signal.SIGINT
+    assert server.stderr is not None and server.stderr.read() == b""
+
+
+def test_a_client_that_reads_no_more_is_left(server: subprocess.Popen[bytes]) -> None:
+    """A closed pipe is the end of a conversation, and no internal error."""
+    assert server.stdin is not None and server.stdout is not None and server.stderr is not None
+    server.stdout.close()
+    server.stdin.write(json.dumps(request(2, "plan")).encode() + b"\n")
+    server.stdin.close()
+    server.stdin = None
+    assert (server.wait(timeout=60), server.stderr.read()) == (0, b"")
 
 
 def test_a_page_with_half_a_surrogate_pair_is_sent(live: Live) -> None:
