@@ -40,9 +40,9 @@ _ENDED: Final = {"success": ReturnStatus.OK, "error": ReturnStatus.ERROR, "cance
 
 @attrs.define
 class _Said:
-    """A message so far: its place, its text, its calls with their results."""
+    """A message so far: the lines that told of it, its text, its calls with their results."""
 
-    line: int
+    lines: list[int]
     text: str
     prompt: bool
     key: str = ""
@@ -147,7 +147,7 @@ def _user(file: _File, message_id: str, message: Fields, lines: Lines, at_us: in
     if not text.strip() and not shown:
         file.into.skip(Skip.EMPTY_MESSAGE)
         return
-    file.messages[message_id] = _Said(lines.first, text, prompt=True)
+    file.messages[message_id] = _Said([lines.first], text, prompt=True)
     file.context[message_id] = None
     file.into.say(UserMessage(text, lines, at_us, images=shown))
     file.answer = ""
@@ -173,7 +173,8 @@ def _answer(file: _File, message_id: str, message: Fields, line: int, at_us: int
     (text, shown), tokens = content(file.into, message), _usage(message)
     file.into.skip(Skip.IMAGE, len(shown))
     known = file.messages.get(message_id)
-    said = known or _Said(line, "", prompt=False, key=_key(file, message, text, tokens))
+    said = known or _Said([], "", prompt=False, key=_key(file, message, text, tokens))
+    said.lines.append(line)
     file.messages[message_id] = said
     file.context[message_id] = None
     calls = [call for call in message.objects("toolCalls") if _call_id(call) not in said.results]
@@ -276,7 +277,7 @@ def _rewound(file: _File, message_id: str, lines: Lines) -> None:
 
 
 def _drop(file: _File, boundary: Boundary, kept: Sequence[str], lines: Lines, at_us: int) -> None:
-    kept_lines = frozenset(file.messages[each].line for each in kept)
+    kept_lines = frozenset(line for each in kept for line in file.messages[each].lines)
     cut = Cut.COMPACT if boundary is Boundary.COMPACT else Cut.REWIND
     file.into.say(ContextDropped(boundary, lines, at_us, kept_lines=kept_lines, cut=cut))
     file.context = dict.fromkeys(kept)
@@ -323,7 +324,7 @@ def _new(file: _File, message: Fields, text: str, lines: Lines) -> None:
     """A message in a history that no row brought: the summary, or another text of the harness."""
     at_us = file.into.instant(message, "timestamp", lines.first)
     message_id = message.text("id") or f"line {lines.first} {len(file.messages)}"
-    file.messages[message_id] = _Said(lines.first, text, prompt=False)
+    file.messages[message_id] = _Said([lines.first], text, prompt=False)
     file.context[message_id] = None
     if _SNAPSHOT in text:
         file.into.say(Summary(text, lines, at_us))

@@ -171,6 +171,16 @@ def test_a_rewind_drops_a_message_and_what_follows(lines: Any) -> None:
     ]
 
 
+def test_a_kept_message_keeps_what_its_later_rows_told(lines: Any) -> None:
+    """A message that was written again with its calls stays whole over a rewind and over a compaction."""
+    answer = said("gemini", 2, "I look")
+    rows = [said("user", 1, "one"), answer, {**answer, "toolCalls": [call(1, "found")]}, said("user", 3, "two")]
+    rewound = lines(*rows, {"$rewindTo": "m3"}).steps[-1]
+    assert isinstance(rewound, ContextDropped) and rewound.kept_lines == frozenset((2, 3, 4))
+    compacted = lines(*rows, {"$set": {"messages": [{**answer, "toolCalls": [call(1, "found")]}]}}).steps[-1]
+    assert isinstance(compacted, ContextDropped) and compacted.kept_lines == frozenset((3, 4))
+
+
 def test_a_history_after_a_compaction(lines: Any) -> None:
     """Prompts that a new history lacks were compacted away; its new messages are the summary and harness text."""
     rows = [said("user", 1, "one"), said("gemini", 2, "a"), said("user", 3, "two"), said("gemini", 4, "b")]
