@@ -34,6 +34,7 @@ MISUSES: dict[str, Callable[[EventLog], object]] = {
     "fork of another": lambda log: log.append("t", [new(SessionForked("s", 1, "0" * 64))], Expected.NO_STREAM),
     "name of a vault": lambda log: log.vault(""),
     "within": lambda log: _within(log, lambda: log.append("s", [budget(9)])),
+    "closing within": lambda log: _within(log, log.close),
     "in two": lambda log: _within(log, lambda: log.transaction().__enter__()),
     "ended": lambda log: _ended(log).append("s", [budget(9)]),
     "ended, head": lambda log: _ended(log).head("s"),

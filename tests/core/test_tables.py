@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from clawvm_es.core.decide import ADMISSION, DECIDERS
 from clawvm_es.core.evolve import HANDLERS
+from clawvm_es.core.groups import Stand
 from clawvm_es.core.state import State
 from clawvm_es.core.writeback import check
 from clawvm_es.errors import UsageError
@@ -122,3 +123,8 @@ def test_nothing_comes_before_session_opened_or_after_session_closed():
     given = Given.session(e.SessionClosed(CloseReason.ENDED))
     with pytest.raises(UsageError):
         given.turn()
+
+
+def test_the_numbers_of_reasons_are_stored_so_they_stay():
+    """Where no page holds a result, the entry in the log says why by number; a page elsewhere has one above 0."""
+    assert {each.name: int(each) for each in Stand} == {"WAITING": 0, "BLANK": -1, "GONE": -2}

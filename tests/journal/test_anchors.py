@@ -18,6 +18,7 @@ from clawvm_es.journal.anchors import anchor, merkle
 from clawvm_es.journal.anchors.keys import PublicKey, SecretKey, load_public, load_secret, make_key
 from clawvm_es.journal.anchors.notes import Checkpoint, open_note, sign, unverified
 from clawvm_es.journal.chain import GENESIS, event_hash
+from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.storage import open_log
 from clawvm_es.storage.memory.log import MemoryLog
 from clawvm_es.testing.logs import budget, used
@@ -278,6 +279,15 @@ def test_a_note_says_what_was_signed():
     assert "9d61" not in repr(key) and repr(key.secret) not in repr(key)
 
 
+def test_a_note_of_more_events_than_a_log_can_hold_is_refused():
+    """The greatest number of events is one that a log may have, one more is not, whoever signed it."""
+    key = key_of(*ED25519[0][:2])
+    most = Checkpoint(CHECKPOINT.origin, INTEGER_MAX, CHECKPOINT.root)
+    assert open_note(sign(most, key), key.public) == most
+    with pytest.raises(AnchorRefused, match=f"no log has {INTEGER_MAX + 1} events"):
+        open_note(sign(Checkpoint(most.origin, INTEGER_MAX + 1, most.root), key), key.public)
+
+
 def test_every_flipped_bit_of_a_note_is_refused():
     """Nothing of a note with one signature can be changed."""
     key = key_of(*ED25519[0][:2])
@@ -363,7 +373,8 @@ def test_damaged_key_files_are_said_to_be(tmp_path):
         (tmp_path / "bad").write_text(text)
         with pytest.raises(UnreadableInput):
             load_public(str(tmp_path / "bad"))
-    for path in (tmp_path, tmp_path / "missing"):
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    for path in (tmp_path, tmp_path / "missing", tmp_path / "bytes"):
         with pytest.raises(UnreadableInput):
             load_public(str(path))
     for size, kind in ((31, b"\1"), (33, b"\1"), (32, b"\2")):  # its id is right, it is no key all the same
@@ -427,6 +438,15 @@ def test_later_checkpoints_prove_that_they_go_on(tmp_path, key):
                 anchor.verify_proof_text(wrong, notes[2], key.public)
         with pytest.raises(AnchorRefused, match="of the journal"):
             anchor.take_checkpoint(other, key, [notes[0]])
+        head, _, _ = proofs[2].partition(b"\n\n")
+        fill(other, 20)
+        foreign = anchor.take_checkpoint(other, key)[0]
+        with pytest.raises(AnchorRefused, match="the checkpoints are of"):
+            anchor.verify_proof_text(head + b"\n\n" + foreign, notes[2], key.public)
+        first, *nodes = head.split(b"\n")
+        for changed in (nodes[:-1], [*nodes, base64.b64encode(bytes(32))], [base64.b64encode(bytes(32)), *nodes[1:]]):
+            with pytest.raises(AnchorRefused, match="does not go on from"):
+                anchor.verify_proof_text(b"\n".join([first, *changed]) + b"\n\n" + last, notes[2], key.public)
 
 
 def test_inclusion_proofs_of_a_log(tmp_path, key):

@@ -16,11 +16,13 @@ from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import (
     ClawVMError,
     JournalBusy,
+    JournalDamaged,
     JournalReadOnly,
     JournalTooNew,
     JournalUnreachable,
     NotAJournal,
     TailLost,
+    UnknownEvent,
     UnreadableInput,
     UsageError,
     VersionConflict,
@@ -428,3 +430,22 @@ def test_twenty_writers_make_one_order(server, url):
             thread.join()
         assert [each.seq for each in shared.read_all()] == list(range(1, 1 + 1 + 8 * 4 * 3))
         assert storage.verify(shared) == ()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "error", "says"),
+    [
+        ("type", "novelty", UnknownEvent, "novelty"),
+        ("data", "{", JournalDamaged, ""),
+        ("data", "[]", JournalDamaged, ""),
+    ],
+)
+def test_an_event_that_cannot_be_read_is_named(server, url, column, value, error, says):
+    """A type of a newer program, and what is no event: session, version and place in the log."""
+    with storage.open_log(url) as log:
+        log.append("s", [budget(1), budget(2)])
+        changed = f"UPDATE {schema_of(url)}.events SET {column} = '{value}' WHERE seq = 2"
+        server.run("SET session_replication_role = replica", changed)
+        with pytest.raises(error, match=rf"session s version 2 \(seq 2\).*{says}"):
+            list(log.read("s"))
+        assert [row.version for row in log.read("s", upto=1)] == [1]

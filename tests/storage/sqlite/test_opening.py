@@ -20,6 +20,7 @@ from clawvm_es.errors import (
     JournalReadOnly,
     JournalTooNew,
     NotAJournal,
+    UnknownEvent,
     UnreadableInput,
     UsageError,
 )
@@ -370,3 +371,28 @@ def test_no_limit_on_files_is_nought() -> None:
         assert opening._size_limit() == 10_000_000
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "error", "says"),
+    [
+        ("type", "novelty", UnknownEvent, "novelty"),
+        ("data", "{", JournalDamaged, ""),
+        ("data", "[]", JournalDamaged, ""),
+    ],
+)
+def test_an_event_that_cannot_be_read_is_named(tmp_path, column, value, error, says):
+    """A type of a newer program, and what is no event: session, version and place in the log."""
+    path = tmp_path / "j.db"
+    with open_log(path) as log:
+        log.append("s", [budget(1), budget(2)])
+    with closing(sqlite3.connect(path)) as db:
+        (guard,) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'events_update'").fetchone()
+        db.execute("DROP TRIGGER events_update")
+        db.execute(f"UPDATE events SET {column} = ? WHERE seq = 2", (value,))
+        db.execute(guard)
+        db.commit()
+    with open_log(path, read_only=True) as log:
+        with pytest.raises(error, match=rf"session s version 2 \(seq 2\).*{says}"):
+            list(log.read("s"))
+        assert [row.version for row in log.read("s", upto=1)] == [1]
