@@ -23,9 +23,9 @@ import pytest
 
 import clawvm_es.importers
 import clawvm_es.observe
-from clawvm_es import Journal
+from clawvm_es import Journal, limits
 from clawvm_es.core.profiles import CLAWVM
-from clawvm_es.errors import UnreadableInput, UsageError
+from clawvm_es.errors import UnreadableInput, UsageError, VersionConflict
 from clawvm_es.files import FOLLOWED
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.importers import export_trace, follow, following, kept, read_bytes
@@ -928,3 +928,46 @@ def test_where_nothing_can_be_kept_all_is_read_again(tmp_path: Path, live: Path)
             assert not follow(journal, live).refused
         follow(journal, live, final=True)
         assert inputs(journal) == imported(tmp_path, as_lines(CLAUDE))
+
+
+@pytest.mark.parametrize("times", [0, 1, limits.RETRIES - 1, limits.RETRIES])
+def test_steps_that_another_writer_overtakes_are_made_again_so_many_times(
+    tmp_path: Path, live: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """Each time they are observed on what the session then is; a writer that is always faster is an error at last."""
+    give, tried = Given._give_new, list[int]()
+
+    def overtaken(given: Given, steps: Sequence[RecordedStep], place: Place) -> int:
+        tried.append(given.number)
+        if len(tried) <= times:
+            raise VersionConflict("session s1: another writer was faster")
+        return give(given, steps, place)
+
+    monkeypatch.setattr(Given, "_give_new", overtaken)
+    live.write_bytes(as_lines(CLAUDE[:6]))
+    if times < limits.RETRIES:
+        follow(journal, live, final=True)
+        monkeypatch.setattr(Given, "_give_new", give)
+        assert inputs(journal) == imported(tmp_path, live.read_bytes())
+    else:
+        with pytest.raises(VersionConflict):
+            follow(journal, live, final=True)
+        assert len(tried) == limits.RETRIES
+
+
+def test_what_others_write_between_two_looks_is_known_at_the_next(tmp_path: Path, live: Path) -> None:
+    """A follower that stays open records what one that is opened anew each time records."""
+    found = []
+    for stays in (True, False):
+        with (
+            Journal.open(tmp_path / f"{stays}.db", seed=1, clock=lambda: 5) as journal,
+            Follower(journal, [live]) as follower,
+        ):
+            for number in range(3, len(CLAUDE) + 1):
+                live.write_bytes(as_lines(CLAUDE[:number]))
+                assert not (follower.once() if stays else follow(journal, live)).refused
+                journal.session("s1").user_says(f"beside it {number}", key=f"beside {number}")
+            follow(journal, live, final=True)
+            found.append(inputs(journal))
+            assert len(journal.session("s1").state.pages) > len(CLAUDE)
+    assert found[0] == found[1]

@@ -16,8 +16,10 @@ from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
 from clawvm_es.importers import claude_code, read, streaming
 from clawvm_es.importers.importing import find, import_files
+from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.importers.spool import Spooled
 from clawvm_es.journal.lineage import read_session
+from clawvm_es.model.events import TurnBegan
 from clawvm_es.observe import needs
 from clawvm_es.storage import verify
 from clawvm_es.storage.sqlite.substrings import Series
@@ -236,3 +238,49 @@ def test_a_long_file_that_may_not_be_read_stops_no_other(
         a, b, c = import_files(journal, find([folder]), counter="lines4")
     assert (a.sessions, c.sessions) == (("a",), ("c",))
     assert b.error.startswith(f"{folder / 'b.jsonl'}: ") and "ermission denied" in b.error and b.cause is None
+
+
+def test_progress_is_told_for_each_batch_and_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands that are recorded so far, of as many as are known: of all at the end, and nothing goes back."""
+    monkeypatch.setattr(limits, "IMPORT_BATCH", 3)
+    said: list[tuple[str, int, int]] = []
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in answers()))
+    with Journal.open(":memory:") as journal:
+        (found,) = replay(journal, path, progress=lambda *told: said.append(told))
+        given = [row for row in journal.log.read(found.session_id) if (row.idempotency_key or "").startswith("i:")]
+        *before, last = said
+        assert last == (found.session_id, len(given), len(given))
+        assert [done for _, done, _ in before] == list(range(3, 3 * len(before) + 1, 3)) and len(before) > 2
+        assert {(name, total) for name, _, total in before} == {(found.session_id, 0)}
+
+
+def test_a_fixed_region_that_is_told_stands_in_every_turn(tmp_path: Path) -> None:
+    """Recorded turns have it in place of none, and a budget that is not told grows by it."""
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in answers()))
+    budgets = []
+    for fixed in (None, 700):
+        with Journal.open(":memory:") as journal:
+            (found,) = replay(journal, path, ReplaySettings(fixed_tokens=fixed, counter="lines4"))
+            events = [row.data for row in journal.log.read(found.session_id)]
+            turns = [data.fixed_tokens for data in events if isinstance(data, TurnBegan)]
+            assert turns and set(turns) == {fixed or 0}
+            opened = journal.opened(found.session_id)
+            assert opened is not None
+            budgets.append(opened.budget_tokens)
+    assert budgets[1] - budgets[0] == 700
+
+
+def answers() -> list[dict[str, Any]]:
+    """A session of a few answers."""
+    return [
+        {
+            "type": kind,
+            "uuid": f"u{number}",
+            "sessionId": "s",
+            "message": {"id": f"m{number}", "role": kind, "content": f"said {number}"},
+        }
+        for number in range(8)
+        for kind in (("user", "assistant")[number % 2],)
+    ]

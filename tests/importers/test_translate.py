@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from clawvm_es.core.profiles import CLAWVM
 from clawvm_es.importers import Recording, commands
+from clawvm_es.importers.translate import HIDDEN_SECRET
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import (
     BoundaryReached,
@@ -420,3 +421,15 @@ def test_boundaries_say_how_they_cut_and_what_moved(translate: Translate) -> Non
         (Cut.REWIND, ("p2",), ("p2",), ()),
         (Cut.CLEAR, (), ("p1",), ()),
     ]
+
+
+def test_texts_in_which_a_credential_was_hidden_are_counted(vault: Any) -> None:
+    """Each text counts once, however often it comes; without hiding there is nothing to count."""
+    opened, tally, none = SessionOpened(CLAWVM, 16_000, "lines4", 1), Counter[str](), Counter[str]()
+    one, two = (f"for {name} use ghp_{letter * 36}" for name, letter in (("this", "a"), ("that", "b")))
+    script = Script()
+    for text in (one, two, one, "nothing to hide"):
+        script.user(text)
+    list(commands(script.recording, Edge(vault, counter("lines4"), True), opened, tally))
+    list(commands(script.recording, Edge(vault, counter("lines4")), opened, none))
+    assert tally == {HIDDEN_SECRET: 2} and none == {}
