@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -79,13 +80,14 @@ def fork(
     require_journal(journal)
     parent, at = _place(journal, session, version, turn, name)
     ran = None
-    with Journal.open(journal, seed=seed, wait_s=wait) as target:
+    with _told_of(name) as forked, Journal.open(journal, seed=seed, wait_s=wait) as target:
         if rerun:
             ran = _rerun(target, parent, name, at, policy, budget)
         else:
             target.fork(
                 parent, name, at=at, policy=policy, budget_tokens=budget, allow_new_calls=allow_new_calls
             )  # fmt: skip
+            forked.append(name)
         opened, was = target.opened(name), target.opened(parent)
         again = None if ran is None else views.rerun(target.log, parent, ran)
     assert opened is not None and was is not None
@@ -103,6 +105,20 @@ def fork(
         f"{name} goes on from version {at} of {parent}: {opened.profile.name}, {budget_words(opened.budget_tokens)}"
     ]
     emit(document, [*lines, *(_lines(again, was, opened) if again else ())], as_json)
+
+
+@contextmanager
+def _told_of(name: str) -> Iterator[list[str]]:
+    """Say that the fork in the given list stands, if the disk fails afterwards: it is not made a second time."""
+    from clawvm_es.errors import DiskFailed, JournalFull
+
+    forked: list[str] = []
+    try:
+        yield forked
+    except (DiskFailed, JournalFull) as error:
+        if forked:
+            error.hint = f"{name} was forked, and needs no second fork; {error.hint}"
+        raise
 
 
 def _place(journal: str, session: str | None, version: int | None, turn: int | None, name: str) -> tuple[str, int]:

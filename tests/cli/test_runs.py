@@ -14,7 +14,7 @@ from clawvm_es.cli.summary import BY_CONSTRUCTION
 from clawvm_es.core import utility
 from clawvm_es.core.profiles import PROFILES
 from clawvm_es.engine.journal import Journal
-from clawvm_es.errors import NondeterminismError
+from clawvm_es.errors import JournalFull, NondeterminismError
 from clawvm_es.history import redecide
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.model.profile import CONTRACT, Weights
@@ -189,3 +189,19 @@ def test_journals_of_older_schema_versions_are_decided_again(run, load, tmp_path
         journal.catch_up()
     code, found = load("verify", path, "--redecide")
     assert code == 0 and found["redecided"] > 300, found
+
+
+def test_a_fork_that_stands_is_told_though_the_disk_is_full_afterwards(run, journal, monkeypatch):
+    """Its event is written, its read models are not: the same command again would find its name taken."""
+
+    def full(self):
+        raise JournalFull("the journal cannot grow", hint="make room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "catch_up", full)
+        code, out, err = run("fork", journal, "--as", "child")
+        assert (code, out) == (2, "")
+        assert err == "clawvm: the journal cannot grow (child was forked, and needs no second fork; make room)\n"
+        patched.setattr(Journal, "fork", lambda self, *_, **__: self.catch_up())
+        assert "(make room)" in run("fork", journal, "-s", "run 1", "--as", "other")[2]
+    assert "child" in run("sessions", journal)[1]
