@@ -74,5 +74,7 @@ def _written(
         write_whole(path, [raw])
     except OSError as error:
         asked = f"clawvm redact {log.place} --session ID --certificate FILE"
-        raise disk_error(error, f"{path} cannot be written", hint=f"the texts are erased; then: {asked}") from error
+        raise disk_error(
+            error, f"{path} cannot be written", hint=f"the erasure stands in the log; to certify it: {asked}"
+        ) from error
     return check_certificate(raw)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import gc
 import itertools
 import json
 import os
@@ -107,6 +109,16 @@ def test_a_damaged_manifest_is_named(copy, raw):
         answer(copy)
 
 
+@pytest.mark.parametrize("name", [files.MARK, "manifests/b.json"])
+def test_a_pipe_is_not_waited_for(copy, name):
+    """Neither in the place of the lake's mark nor of a manifest."""
+    become_a_pipe(copy / name)
+    with pytest.raises(UnreadableInput):
+        answer(copy)
+    with pytest.raises(UnreadableInput) if name == files.MARK else contextlib.nullcontext():
+        export(copy, "b")
+
+
 def test_an_export_of_an_earlier_version_is_answered(copy):
     """It has no manifest; one that is damaged so that DuckDB cannot open it is told all the same."""
     shutil.rmtree(copy / manifests.FOLDER)
@@ -129,9 +141,8 @@ def failing(monkeypatch, at: int, number: int) -> list[str]:
 
         return change
 
-    for place, name in ((Path, "mkdir"), (Path, "replace"), (Path, "write_bytes"), (files, "sync_path")):
+    for place, name in ((Path, "mkdir"), (Path, "replace"), (Path, "open"), (files, "sync_path")):
         monkeypatch.setattr(place, name, before(name, getattr(place, name)))
-    monkeypatch.setattr(files.tempfile, "NamedTemporaryFile", before("lines", files.tempfile.NamedTemporaryFile))
     return done
 
 
@@ -162,6 +173,22 @@ def test_an_export_that_fails_anywhere_leaves_nothing_half(tmp_path, monkeypatch
         export(folder, "a")
         assert contents(folder) == wanted
     assert at > 12
+
+
+def test_a_row_for_which_there_is_no_room_leaves_nothing(tmp_path):
+    """Neither a file, nor one that Python would remove later, and say so."""
+    resource = pytest.importorskip("resource")
+    export(tmp_path / "lake", "b")
+    before = contents(tmp_path / "lake")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, limits[1]))
+    try:
+        with pytest.raises(JournalFull, match="lake cannot be written: File too large"):
+            files.write(str(tmp_path / "lake"), "a", TABLES, {"one": [(n, "x" * 1_000) for n in range(1_000)]})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    gc.collect()
+    assert contents(tmp_path / "lake") == before
 
 
 @pytest.mark.parametrize("number", KINDS)

@@ -131,7 +131,7 @@ def test_a_journal_in_memory_is_certified_by_its_rows():
 
 
 def test_a_certificate_that_cannot_be_written_says_how_to_make_it(journal, tmp_path, monkeypatch):
-    """The texts are erased by then; the command that certifies them afterwards is named, and works."""
+    """The erasure is in the log by then; the command that certifies them afterwards is named, and works."""
     done = erase(journal)
 
     def full(path, chunks):
@@ -139,7 +139,7 @@ def test_a_certificate_that_cannot_be_written_says_how_to_make_it(journal, tmp_p
 
     with monkeypatch.context() as patched:
         patched.setattr(files, "write_whole", full)
-        with pytest.raises(JournalFull, match=r"c\.json cannot be written: No space left .*texts are erased") as told:
+        with pytest.raises(JournalFull, match=r"c\.json cannot be written: No space left .*erasure stands") as told:
             certify_done(journal.log, done, str(tmp_path / "c.json"), None)
     assert f"clawvm redact {journal.log.place} --session" in told.value.hint
     assert certify_earlier(journal.log, "a", None, str(tmp_path / "c.json"), None)["status"] == "erased"

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from clawvm_es.errors import ClawVMError, UnreadableInput, UsageError
-from clawvm_es.files import NO_SPACE, disk_error, sync_path
+from clawvm_es.files import NO_SPACE, disk_error, read_regular, sync_path
 from clawvm_es.journal.ports import Column
 from clawvm_es.storage.lake import manifests
 from clawvm_es.storage.lake.manifests import Part
@@ -102,19 +102,18 @@ def _write(duckdb: Any, path: Path, journal_id: str, columns: Sequence[Column], 
     names = ["journal_id", *(column.name for column in columns)]
     types = {"journal_id": "VARCHAR"} | {column.name: _TYPES[column.type] for column in columns}
     count, longest = 0, _LINE
-    with (
-        tempfile.NamedTemporaryFile(suffix=".jsonl", dir=path.parent) as lines,
-        duckdb.connect(config={"threads": 1}) as db,
-    ):
+    lines = path.with_suffix(".jsonl")
+    with lines.open("wb") as file:
         for row in rows:
             line = msgspec.json.encode(dict(zip(names, (journal_id, *row), strict=True))) + b"\n"
-            lines.write(line)
+            file.write(line)
             count, longest = count + 1, max(longest, len(line))
-        lines.flush()
+    with duckdb.connect(config={"threads": 1}) as db:
         read = f"read_json(?, columns = {types!r}, format = 'newline_delimited', maximum_object_size = {longest})"
         made = f"SELECT {', '.join(map(_quoted, names))} FROM {read}"
         group = min(GROUP_MAX, max(_GROUP, -(-count // _GROUP) * _GROUP))
-        db.execute(f"COPY ({made}) TO '{_text(str(path))}' (FORMAT parquet, ROW_GROUP_SIZE {group})", [lines.name])
+        db.execute(f"COPY ({made}) TO '{_text(str(path))}' (FORMAT parquet, ROW_GROUP_SIZE {group})", [str(lines)])
+    lines.unlink()
     sync_path(path)
     return count
 
@@ -173,7 +172,7 @@ def _view(place: Path, name: str, columns: Sequence[Column]) -> str:
 
 def _check(place: Path) -> None:
     try:
-        found = msgspec.json.decode((place / MARK).read_bytes(), type=dict[str, Any])
+        found = msgspec.json.decode(read_regular(place / MARK), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError) as error:
         raise UnreadableInput(
             f"{place}: there is no lake here", hint="clawvm export J --as parquet -o DIR"
