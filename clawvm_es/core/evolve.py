@@ -21,7 +21,7 @@ from clawvm_es.model.facts import Boundary, ChangeReason, Cut, FaultType, Need, 
 from clawvm_es.model.pages import ABSENT, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
 from clawvm_es.model.profile import RULES, Capability, Paging, Profile
 
-REDUCER_VERSION: Final = 12
+REDUCER_VERSION: Final = 13
 """Version of the fold: raise it when an event changes the state otherwise, or the state holds something else.
 
 Snapshots that another version made are not used.
@@ -165,6 +165,8 @@ def _page_written(state: State, event: e.PageWritten) -> None:
         _show(state, page)
     if event.author is Author.USER and event.page_type is PageType.CONVERSATION:
         state.written_classes[ResourceClass.FILE] = state.version
+        if state.as_recorded:
+            recorded.spoke(state)
 
 
 def _give_way(state: State, known: Page, event: e.PageWritten) -> None:

@@ -5,6 +5,7 @@
 | a page is written, shown again or put back | the page at the end, in full; an older copy stays, as stale tokens |
 | a tool is called | its arguments, where they were counted |
 | the model answers | its thoughts, where they are known and were counted |
+| the user speaks | everything but thoughts that its provider drops then |
 | a boundary that names its cut | everything but `left` and the named `pages` |
 | any cut of more than single results | only arguments whose result stands, and thoughts whose answer stands |
 | a compaction or reset that names no cut | only system messages and their rules |
@@ -13,7 +14,8 @@
 The budget binds nothing, so LAW-SELECT-1 to 3 are not claimed.
 
 LAW-RECORDED-1: a page stands in full in every prompt from the one after it was written to the cut that took it out.
-LAW-RECORDED-2: without a cut a prompt begins with the whole prompt before it: uncached is what was appended.
+LAW-RECORDED-2: without a cut a prompt begins with the whole prompt before it: uncached is what was appended. Thoughts
+that leave as the user speaks are a cut if the prompt before held them.
 LAW-RECORDED-3: the work of a turn depends on what was appended or cut since the last turn, not on all pages.
 """
 
@@ -120,7 +122,26 @@ def responded(state: State, answer: e.ModelResponded) -> None:
     """Fold an answer: its thoughts stand in the context from now on."""
     if answer.thinking is not None and answer.thinking_tokens:
         state.thought[state.version] = _append(state, answer.thinking_tokens)
+        if answer.thinking_passes:
+            state.passing[state.version] = None
         state.chain = chained(state.chain, [f"thoughts {state.version}"])
+
+
+def spoke(state: State) -> None:
+    """Fold that the user spoke: thoughts that the provider keeps for one exchange leave the context."""
+    versions = [version for version in state.passing if version in state.thought]
+    state.passing.clear()
+    if not versions:
+        return
+    first, before = state.thought[versions[0]], state.sent
+    for place, tokens in reversed(state.layout.items()):
+        before -= tokens
+        if place == first:
+            break
+    state.cut = state.cut or before < state.prefix
+    state.prefix = min(state.prefix, before)
+    state.sent -= sum([state.layout.pop(state.thought.pop(version)) for version in versions])
+    state.chain = chained(state.chain, [f"-thoughts {version}" for version in versions])
 
 
 def _append(state: State, tokens: int) -> int:
@@ -195,6 +216,7 @@ def _answered(state: State, call: int, gone: Mapping[str, None]) -> bool:
 def settled(state: State) -> None:
     """Fold a change of policy to the rule or from it: the context begins with the pages in the prompt."""
     state.layout, state.copies, state.asked, state.thought, state.assembled_tags = {}, {}, {}, {}, ()
+    state.passing = {}
     state.sent = state.prefix = 0
     state.cut = bool(state.resident)
     if state.as_recorded:

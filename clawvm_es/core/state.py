@@ -220,6 +220,7 @@ class State:
     layout: dict[int, int] = attrs.field(factory=dict)  # under `recorded`: place in the context → tokens of the copy
     asked: dict[int, int] = attrs.field(factory=dict)  # call → place of its arguments
     thought: dict[int, int] = attrs.field(factory=dict)  # version of an answer → place of what the model thought
+    passing: dict[int, None] = attrs.field(factory=dict)  # of these, those that leave as the user speaks
     entries: dict[int, Entry] = attrs.field(factory=dict)  # in epochs: place in the layout → what stands there
     standing: dict[str, int] = attrs.field(factory=dict)  # resident page → place of its newest entry
     superseded: dict[tuple[str, int], Content] = attrs.field(factory=dict)  # (page id, version) of older copies

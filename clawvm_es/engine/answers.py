@@ -257,7 +257,8 @@ def _only(responded: e.ModelResponded, rest: dict[str, object], found: Recorded)
         counts["thinking_tokens"] = max(responded.thinking_tokens - found.counts["thinking_tokens"], 0)
     names = ("thinking", "provider", "native", "finish", *(("model", "model_name") if "model" not in rest else ()))
     others = {name: None for name in names if name not in rest}
-    return replace(responded, needs=rest.get("needs", ()), **counts, **others)
+    passes = responded.thinking_passes and "thinking" in rest
+    return replace(responded, needs=rest.get("needs", ()), thinking_passes=passes, **counts, **others)
 
 
 def _keyed(inputs: Iterable[e.Input], key: str | None, first_call: int) -> list[tuple[e.Input, str | None]]:

@@ -45,7 +45,7 @@ from clawvm_es.observe.steps import Lines
 from clawvm_es.representations.counter import COUNTERS
 
 NAME: Final = "clawvm_trace"
-VERSION: Final = 10
+VERSION: Final = 11
 """Version of the format that is written; older ones are read, their inputs upcast."""
 
 _CLASSES: Final = {cls.TYPE: cls for cls in INPUTS if cls not in (PromptRendered, SessionForked)}

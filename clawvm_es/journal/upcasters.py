@@ -71,6 +71,7 @@ UPCASTERS: Final[Upcasters] = MappingProxyType(
         ("tool_called", 2): _as_it_is,
         ("tool_returned", 1): _as_it_is,
         ("model_responded", 1): _as_it_is,
+        ("model_responded", 2): _as_it_is,
         ("recall_answered", 1): _as_it_is,
         ("update_staged", 1): _as_it_is,
         ("update_staged", 2): _as_it_is,
@@ -84,7 +85,7 @@ UPCASTERS: Final[Upcasters] = MappingProxyType(
     }
 )
 """(event type, schema version) → the step to the next version."""
-UPCASTERS_VERSION: Final = 10
+UPCASTERS_VERSION: Final = 11
 """Raise it when a step is added or mended: snapshots of states that were folded through others are not used."""
 
 

@@ -249,11 +249,11 @@ class ModelResponded(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     `written_tokens` are the tokens that the provider wrote to its cache, `thinking_tokens` those of `output_tokens`
     that the user does not see; if the provider reports none, the session's own counter counts them. `group` is the
     exchange that the answer begins; `thinking` and `native` are commitments to the model's thoughts and to the
-    provider's own form of the answer.
+    provider's own form of the answer. If `thinking_passes`, the provider drops the thoughts once the user speaks.
     """
 
     TYPE: ClassVar[str] = "model_responded"
-    SCHEMA_VERSION: ClassVar[int] = 2
+    SCHEMA_VERSION: ClassVar[int] = 3
     needs: tuple[Need, ...] = ()
     input_tokens: Tokens = 0
     cached_tokens: Tokens = 0
@@ -267,6 +267,7 @@ class ModelResponded(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     group: Ordinal | None = None
     thinking: str | None = None
     native: str | None = None
+    thinking_passes: bool = False  # since version 3
 
 
 class RecallAnswered(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

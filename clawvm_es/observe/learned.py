@@ -89,6 +89,7 @@ class Learned:
         self.recalls = 0
         self.groups = 0  # exchanges: answers of the model
         self.models: dict[str, int] = {}  # names of models → their ordinals
+        self.asked = ""  # the name of the model that was asked last
         self.replaced: tuple[str, ...] = ()  # pages that the last compaction or rewind took out of the context
         self.told = False  # a hook told of a compaction whose summary no transcript has shown yet
         self.slots: dict[str, str] = {}  # what is rewritten in place: a file of rules, a plan → page id
@@ -143,6 +144,8 @@ class Learned:
             self.groups = self.groups + 1 if data.group is None else data.group
         if data.model is not None and data.model_name is not None:
             self.models[self.text(data.model_name)] = data.model
+        if data.model is not None or isinstance(data, TurnBegan):
+            self.asked = next((name for name, number in self.models.items() if number == data.model), "")
 
     def _learn_boundary(self, data: BoundaryReached) -> None:
         pruned = data.boundary is Boundary.PRUNE

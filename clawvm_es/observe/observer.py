@@ -63,6 +63,7 @@ from clawvm_es.observe.steps import (
     UserMessage,
 )
 from clawvm_es.observe.texts import cleaned
+from clawvm_es.observe.thoughts import pass_away
 from clawvm_es.observe.tools import Kind, Tool, absolute, effects, named, normalised
 
 RULE_FILES: Final = frozenset(("CLAUDE.md", "AGENTS.md", "GEMINI.md"))
@@ -288,6 +289,7 @@ class Observer:
             group=group,
             thinking=self.edge.text(thoughts) if thoughts else None,
             native=self.edge.text(step.native) if step.native else None,
+            thinking_passes=bool(thoughts) and pass_away(self.edge.clean(step.model) or self.known.asked),
         )
 
     def model(self, name: str) -> tuple[int | None, str | None]:

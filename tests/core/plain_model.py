@@ -214,6 +214,7 @@ class Plain(EpochsPart):
         self.scopes: dict[str, int] = {}
         self.context: list[Copy] = []  # as recorded: all that stands, older copies of pages included
         self.sent: list[Copy] = []  # the same as of the last prompt
+        self.passing: list[Copy] = []  # thoughts of it that leave as the user speaks
         self.chain, self.epoch, self.cut = sha256(b"").hexdigest(), 0, False
         self.start()
 
@@ -891,6 +892,7 @@ class Plain(EpochsPart):
         waiting = [*standing, *self.arrivals] if self.recorded else self.arrivals
         self.arrivals = [page_id for page_id in dict.fromkeys(waiting) if self.pages[page_id].offered]
         self.prompt, self.context, self.sent, self.cut = [], [], [], bool(self.resident)
+        self.passing = []
 
     _see_session_forked = _see_settings_adopted
 
@@ -928,6 +930,15 @@ class Plain(EpochsPart):
             self.about.append((event.page_id, event.origin.resource))
         if event.author is Author.USER and event.page_type is PageType.CONVERSATION:
             self.writes.append((self.version, "file"))
+            self._thoughts_pass()
+
+    def _thoughts_pass(self) -> None:
+        """The user spoke: thoughts of the exchange leave, unless their provider keeps them."""
+        for copy in [each for each in self.passing if self.recorded and each in self.context]:
+            self.context.remove(copy)
+            self.chain = sha256(f"{self.chain}\n-{copy.page_id}".encode()).hexdigest()
+            self.cut |= copy in self.sent
+        self.passing = []
 
     def _see_page_pinned(self, event: e.PagePinned) -> None:
         self.pages[event.page_id].pin = event.pin
@@ -1035,6 +1046,8 @@ class Plain(EpochsPart):
         if self.recorded and event.thinking is not None and event.thinking_tokens:
             self.context.append(Copy(f"thoughts {self.version}", event.thinking_tokens))
             self.chain = sha256(f"{self.chain}\nthoughts {self.version}".encode()).hexdigest()
+            if event.thinking_passes:
+                self.passing.append(self.context[-1])
 
     def _see_update_staged(self, event: e.UpdateStaged) -> None:
         self.updates.append((event.facts, None))

@@ -199,8 +199,10 @@ class BesideMachine(RuleBasedStateMachine):
     def respond(self, data):
         """The model uses pages."""
         thinking = data.draw(st.sampled_from([None, HASH]))
-        tokens = data.draw(st.sampled_from([0, 7]))
-        self.beside.when(e.ModelResponded(needs=self.needs(data), thinking=thinking, thinking_tokens=tokens))
+        tokens, passes = data.draw(st.sampled_from([(0, False), (7, False), (7, True)]))
+        self.beside.when(
+            e.ModelResponded(self.needs(data), 0, thinking_tokens=tokens, thinking=thinking, thinking_passes=passes)
+        )
 
     @precondition(lambda self: self.state.resident)
     @rule(data=st.data(), pause=st.booleans(), times=st.integers(1, 3))

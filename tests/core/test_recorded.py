@@ -92,9 +92,9 @@ def test_a_page_that_is_written_again_leaves_its_old_copy_standing():
     assert prompt(given.turn()).tokens == 10
 
 
-def answer(tokens):
+def answer(tokens, passes=False):
     """An answer that the model thought about, in so many tokens."""
-    return e.ModelResponded(thinking="0" * 64, thinking_tokens=tokens)
+    return e.ModelResponded(thinking="0" * 64, thinking_tokens=tokens, thinking_passes=passes)
 
 
 def test_thoughts_stand_as_long_as_their_answer():
@@ -116,6 +116,42 @@ def test_thoughts_stand_as_long_as_their_answer():
     given.when(page(5, tokens=1))
     given.when(cut(Cut.CLEAR, left=[4, 5], boundary=Boundary.RESET))
     assert prompt(given.turn()).tokens == 0
+
+
+def asked(number):
+    """The user's words, as a page of ten tokens."""
+    return page(number, PageType.CONVERSATION, tokens=10, author=Author.USER)
+
+
+def test_thoughts_that_pass_leave_as_the_user_speaks():
+    """Within an exchange they stand; at the user's next word they leave, and the prompt is cached up to them."""
+    for passes, sizes in (
+        (True, [(10, 10, 1), (18, 8, 1), (22, 12, 2), (28, 6, 2), (35, 13, 3)]),
+        (False, [(10, 10, 1), (18, 8, 1), (29, 11, 1), (35, 6, 1), (51, 16, 1)]),
+    ):
+        given, found = recorded(asked(1)), []
+        for inputs in (
+            [],
+            [answer(7, passes), page(2, tokens=1)],
+            [page(3, tokens=1), asked(4)],
+            [answer(5, passes), page(5, tokens=1)],
+            [page(6, tokens=1), answer(4, passes), page(7, tokens=1), asked(8)],
+        ):
+            for data in inputs:
+                given.when(data)
+            now = prompt(given.turn())
+            found.append((now.tokens, now.uncached_tokens, now.epoch))
+        assert found == sizes
+
+
+def test_thoughts_that_no_prompt_held_leave_without_a_cut():
+    """LAW-RECORDED-2: an exchange of one answer closes, and the prompt before stays the beginning of the next."""
+    given = recorded(asked(1))
+    given.turn()
+    for data in (answer(7, passes=True), page(2, tokens=1), asked(3)):
+        given.when(data)
+    grown = prompt(given.turn())
+    assert (grown.tokens, grown.uncached_tokens, grown.epoch, grown.trigger) == (21, 11, 1, None)
 
 
 def test_arguments_of_calls_stand_beside_their_results():

@@ -358,6 +358,16 @@ def test_longer_thoughts_without_a_count_take_nothing_from_the_one_that_was_told
     assert sum(counts) == whole and min(counts) > 0
 
 
+def test_thoughts_that_come_later_pass_as_the_model_that_was_told_says(session):
+    """The piece that brings thoughts says that the provider drops them; those that bring others do not."""
+    for more in ({"model": "claude-sonnet-4-5"}, {"thinking": "hm"}, {"thinking": "hm", "usage": Usage(1, 0, 4)}):
+        session.observe_model("so", key="a1", **more)
+    assert [each.thinking_passes for each in rows(session, e.ModelResponded)] == [False, True, False]
+    for model, passes in (("", True), ("claude-opus-4-6", False)):  # unnamed: the one that was asked last
+        session.observe_model("so", thinking="hm", model=model)
+        assert rows(session, e.ModelResponded)[-1].thinking_passes is passes
+
+
 PIECES = st.lists(
     st.tuples(st.text("ab \n", max_size=3), st.integers(0, 1), st.integers(0, 3), st.text("hm", max_size=2)),
     min_size=1,

@@ -7,7 +7,8 @@ has sessions that were closed and resumed under other settings, and validators t
 layouts, exchanges, models and cuts, at their defaults; version 6 has a session as its harness had it, which was
 compacted and rewound; version 7 has sessions that page in epochs, with every trigger and a clock that jumps;
 version 8 has policies that rank for an epoch; version 9 has a cut that is inferred from what a provider counted;
-version 10 has policies that pay no rent for the open exchange; version 11 has policies that know copies.
+version 10 has policies that pay no rent for the open exchange; version 11 has policies that know copies; version 12
+has thoughts that leave as the user speaks.
 """
 
 import itertools
@@ -34,7 +35,7 @@ from clawvm_es.observe.tools import Tool
 from clawvm_es.projections import snapshot
 from clawvm_es.projections.tables import TABLES, Table
 
-VERSION = "v11"
+VERSION = "v12"
 TYPES_OF_VERSION_4 = ("bootstrap", "constraint", "plan", "preference", "evidence", "conversation")
 NEW_COLUMNS = {
     "sessions": (
@@ -155,6 +156,9 @@ def as_recorded(journal: Journal) -> None:
         session.execute(cut(Cut.REWIND, Boundary.PRUNE, returned=("p3",)), Command(e.TurnBegan(), 11))
         inferred = cut(Cut.MICRO, Boundary.PRUNE, ToldBy.COUNTS, left=("p3",), pages=("p3",))
         session.execute(inferred, Command(e.TurnBegan(), 12))
+        thought = {"thinking_tokens": 30, "thinking": vault.commit(b"an idea"), "thinking_passes": True}
+        session.execute(Command(e.ModelResponded(**thought), 13), Command(e.TurnBegan(), 14))
+        session.execute(write(5, PageType.CONVERSATION, Author.USER), Command(e.TurnBegan(), 15))
 
 
 def in_epochs(journal: Journal) -> None:

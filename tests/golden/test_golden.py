@@ -23,7 +23,8 @@ V4 = {name: 1 for name in CURRENT if name != "need_unmet"} | {
     "tool_called": 2,
 }
 V4 |= {"update_staged": 2, "boundary_reached": 2}
-V10 = CURRENT | {"session_opened": 7, "session_forked": 7, "settings_adopted": 5}
+V11 = CURRENT | {"model_responded": 2}
+V10 = V11 | {"session_opened": 7, "session_forked": 7, "settings_adopted": 5}
 V9 = V10 | {"session_opened": 6, "session_forked": 6, "settings_adopted": 4}
 V8 = V9 | {"page_written": 2, "boundary_reached": 3}
 V5 = {name: V8[name] for name in V4} | {"session_opened": 4, "session_forked": 4, "settings_adopted": 2}
@@ -42,6 +43,7 @@ VERSIONS = {
     "v8": V8,
     "v9": V9,
     "v10": V10,
+    "v11": V11,
     VERSION: CURRENT,
 }
 """Golden journal → the schema version of each event type in it."""
