@@ -1,8 +1,8 @@
 """The selection index: the steps of all pages, best first, kept sorted while the session goes on.
 
 A page's utility changes only when the page is written or used, and at the turns at which it loses recency. A
-calendar holds those turns. So the cost of a turn depends on the pages that changed or are raised, not on the
-number of pages.
+calendar holds those turns, at which the index ranks the page again by what it was told last. So the cost of a turn
+depends on the pages that changed, aged or are raised, not on the number of pages.
 LAW-INDEX-1: an index kept by `put`, `drop` and `advance` equals one built from scratch at the same turn.
 """
 
@@ -16,6 +16,8 @@ from clawvm_es.core.utility import RECENCY, Hull
 from clawvm_es.limits import DENSITY_SHIFT
 from clawvm_es.model.profile import Key, Order
 
+_Facts: TypeAlias = tuple[int, Hull, int, int]
+"""A page's number, hull and score, and the turn from which its age counts."""
 Step: TypeAlias = tuple[int, int, int, tuple[str, int]]
 """(key, Δtokens, Δutility, (page id, rank)). Keys in rising order: best first, ties by page number and rank."""
 PLACE_BITS: Final = 40
@@ -43,6 +45,7 @@ class Index:
         "_calendar",
         "_due",
         "_entries",
+        "_facts",
         "_recency_weight",
         "_together",
         "bounds_utility",
@@ -66,18 +69,24 @@ class Index:
         self.steps: list[Step] = []
         self.waiting: dict[str, None] = {}
         self._entries: dict[str, list[Step]] = {}
+        self._facts: dict[str, _Facts] = {}
         self._calendar: dict[int, dict[str, None]] = {}
         self._due: dict[str, int] = {}
 
     def put(self, page_id: str, number: int, hull: Hull, score: int, since: int) -> None:
         """Insert the steps of a page, or replace them; `since` is the turn from which its age counts."""
+        self._rank(page_id, (number, hull, score, since))
+
+    def _rank(self, page_id: str, facts: _Facts) -> None:
+        """Put the steps of a page where they belong at this turn."""
+        self._facts[page_id] = facts
         known_steps = self._entries.get(page_id)
         if known_steps:
             self._take_out(known_steps)
-        entries = self._entries[page_id] = self.steps_of(page_id, number, hull, score, since)
+        entries = self._entries[page_id] = self.steps_of(page_id, *facts)
         if entries:
             self._put_in(entries)
-        due, known = self._ages.next_change(since, self.turn), self._due.get(page_id)
+        due, known = self._ages.next_change(facts[3], self.turn), self._due.get(page_id)
         if due != known:
             if known is not None:
                 del self._calendar[known][page_id], self._due[page_id]
@@ -87,6 +96,7 @@ class Index:
 
     def drop(self, page_id: str) -> None:
         """Remove a page's steps, if it has any."""
+        self._facts.pop(page_id, None)
         known_steps = self._entries.pop(page_id, None)
         if known_steps:
             self._take_out(known_steps)
@@ -111,13 +121,14 @@ class Index:
                 insort(self.steps, step)
 
     def advance(self, turn: int) -> tuple[str, ...]:
-        """Move to `turn`; returns the pages that lose recency by then, which the caller must `put` again."""
+        """Move to `turn` and rank again the pages that lose recency by then; returns them."""
         due: list[str] = []
         for step in range(self.turn + 1, turn + 1):
             due.extend(self._calendar.pop(step, ()))
+        self.turn = turn
         for page_id in due:
             del self._due[page_id]
-        self.turn = turn
+            self._rank(page_id, self._facts[page_id])
         return tuple(due)
 
     def steps_of(self, page_id: str, number: int, hull: Hull, score: int, since: int) -> list[Step]:

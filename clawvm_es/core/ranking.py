@@ -91,7 +91,7 @@ def index_of(state: State) -> Index:
 
 def _bring_up(state: State, index: Index) -> None:
     """Rank the pages that changed or aged since the last epoch; arrivals go on waiting."""
-    index.waiting.update(dict.fromkeys(index.advance(state.turn + 1)))
+    index.advance(state.turn + 1)
     for page_id in index.waiting:
         page = state.pages[page_id]
         if page_id in state.arrivals or not state.holdable(page):
@@ -116,7 +116,8 @@ def build_index(state: State) -> Index:
 
 def advance(state: State, index: Index, arrived: Iterable[str]) -> None:
     """Bring the index to the next turn: rank again the pages that lose recency, and those that `arrived`."""
-    for page_id in (*index.advance(state.turn + 1), *arrived):
+    index.advance(state.turn + 1)
+    for page_id in arrived:
         put(state, index, state.pages[page_id])
 
 
