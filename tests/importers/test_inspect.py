@@ -252,3 +252,10 @@ def test_identities() -> None:
     first, second = parse(log(sample, other, other, 7), "f")
     assert first.session_id == "inspect-abcdefgh1" and second.session_id.startswith("inspect-")
     assert (first.skipped, second.skipped) == ({"malformed_record": 1}, {"duplicate_record": 1})
+
+
+def test_a_sample_without_events_begins_at_no_time() -> None:
+    """Its messages are said all the same, and a session is opened for them."""
+    (recording,) = parse(log({"id": 1, "epoch": 1, "messages": [said("user", "hi"), said("assistant", "ok")]}), "x")
+    assert recording.began_us == 0
+    assert [type(step) for step in recording.steps] == [UserMessage, ModelMessage]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers import FORMATS, detect, read_bytes
+from clawvm_es.importers.strangers import known_objects
+from clawvm_es.observe.fields import Fields
 from tests.importers.test_odd_json import BASES, written
 
 QWEN = {
@@ -86,3 +89,45 @@ def test_what_is_read_is_no_stranger(name: str, traces: Path) -> None:
     folder = traces / {"openai_chat": "taubench"}.get(name, name)
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         assert detect(path) == name
+
+
+LEAST: list[tuple[str, dict[str, Any]]] = [
+    *(("Qwen Code", {"type": kind, "message": {"parts": []}}) for kind in ("user", "assistant", "tool_result")),
+    ("Factory Droid", {"type": "session_start", "id": "s"}),
+    ("GitHub Copilot CLI", {"type": "session.start", "data": {}}),
+    ("GitHub Copilot chat", {"requesterUsername": "me", "requests": []}),
+    ("Cursor", {"role": "user", "message": {"content": "hi"}}),
+    ("OpenCode", {"sessionID": "ses_1"}),
+    ("OpenCode", {"id": "ses_1", "projectID": "p"}),
+    ("OpenCode", {"info": {"id": "ses_1"}}),
+    ("Continue", {"sessionId": "s", "history": [{"message": {}}]}),
+    ("Goose", {"working_dir": "/w", "message_count": 1}),
+    ("Goose", {"working_dir": "/w", "description": "d"}),
+    ("before September 2025", {"record_type": "state"}),
+    ("before September 2025", {"instructions": None, "id": "s"}),
+    ("before September 2025", {"type": "message", "role": "user", "content": []}),
+    ("Claude's web chats", {"chat_messages": []}),
+    ("ChatGPT", {"current_node": "n", "mapping": {"n": {}}}),
+    ("LangSmith", {"run_type": "llm", "inputs": {}}),
+    *(("Langfuse", {"traceId": "t", "type": kind}) for kind in ("GENERATION", "SPAN", "EVENT", "AGENT", "TOOL")),
+]
+"""A program, and the least that its objects are told by."""
+
+
+def _without(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """An object without each of its members, without what a member holds, and with another text in its place."""
+    for name, held in value.items():
+        yield {key: each for key, each in value.items() if key != name}
+        if isinstance(held, (dict, list)) and held:
+            yield {**value, name: type(held)()}
+        if name in ("type", "record_type", "sessionID"):
+            yield {**value, name: "other"}
+
+
+@pytest.mark.parametrize(("program", "least"), LEAST)
+def test_a_program_is_told_by_its_marks_and_by_nothing_less(program: str, least: dict[str, Any]) -> None:
+    """Each set of marks names the program, whatever stands beside it; without any of them it is no program's."""
+    for beside in ({}, {"x": 1, "title": "t"}):
+        assert program in known_objects([Fields({**beside, **least})])
+        assert program in known_objects([Fields(beside), Fields(least)])
+    assert [known_objects([Fields(less)]) for less in _without(least)] == [""] * len(list(_without(least)))

@@ -7,7 +7,7 @@ import pytest
 from clawvm_es import storage
 from clawvm_es.model.events import ContentRedacted, PromptRendered, ToolCalled
 from clawvm_es.model.facts import RedactReason
-from clawvm_es.projections import index_texts, projections_problems
+from clawvm_es.projections import catch_up, index_texts, projections_problems
 from clawvm_es.testing.logs import budget, new, used
 
 
@@ -136,3 +136,18 @@ def test_what_the_index_says_wrongly_is_named(server, url, what):
         name = url.rpartition("schema=")[2]
         server.run("SET session_replication_role = replica", statement.replace("{s}", name))
         assert projections_problems(log) == [f"body_words: {expected}"]
+
+
+@pytest.mark.parametrize(
+    ("seq", "expected"),
+    [(99, "stand at seq 99, beyond the last event 8"), (-1, "stand at seq -1, before the first, up to 8"), (0, None)],
+)
+def test_read_models_that_stand_where_no_event_is_are_a_problem(server, url, seq, expected):
+    """A position that no log gives is named; an earlier one only waits to be brought on."""
+    with storage.open_log(filled(url)) as log:
+        catch_up(log)
+        assert projections_problems(log) == [] and log.size() == 8
+        name = url.rpartition("schema=")[2]
+        server.run("SET session_replication_role = replica", f"UPDATE {name}.model_positions SET seq = {seq}")
+        found = projections_problems(log)
+        assert (found == [f"projections: {expected}"]) if expected else not any("stand at" in each for each in found)
