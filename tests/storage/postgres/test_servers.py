@@ -30,6 +30,7 @@ from clawvm_es.errors import (
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.journal.ports import Capability, Durability
 from clawvm_es.model.events import ToolCalled
+from clawvm_es.storage.postgres import log as postgres_log
 from clawvm_es.storage.postgres import schema
 from clawvm_es.testing import FakeClock
 from clawvm_es.testing.logs import budget, new, used
@@ -449,3 +450,29 @@ def test_an_event_that_cannot_be_read_is_named(server, url, column, value, error
         with pytest.raises(error, match=rf"session s version 2 \(seq 2\).*{says}"):
             list(log.read("s"))
         assert [row.version for row in log.read("s", upto=1)] == [1]
+
+
+def test_heads_are_right_however_few_are_remembered(server, url, monkeypatch):
+    """Heads that were forgotten are asked of the server again; each append goes on from the last."""
+    monkeypatch.setattr(postgres_log, "_SPOTS_CACHED", 2)
+    with storage.open_log(url) as log:
+        for turn in range(1, 4):
+            for name in "abcd":
+                head = log.append(name, [budget(turn)], turn - 1)
+                assert (head.version, log.head(name).hash) == (turn, head.hash)
+                assert len(log._spots) <= 4
+        assert [head.version for head in log.heads()] == [3] * 4
+    assert storage.verify(url) == ()
+
+
+def test_a_gap_among_the_hashes_is_damage(server, url):
+    """Hashes are given for each event in turn, and not beyond one that is missing or has none."""
+    with storage.open_log(url) as log:
+        log.append("s", [budget(1), budget(2), budget(3)])
+        hashes = [row.hash for row in log.read_all()]
+        assert list(log.hashes(0, 3)) == hashes and list(log.hashes(1, 2)) == hashes[1:2]
+        with pytest.raises(JournalDamaged, match="the log ends at seq 3, before 4"):
+            list(log.hashes(0, 4))
+        server.run("SET session_replication_role = replica", f"DELETE FROM {schema_of(url)}.events WHERE seq = 2")
+        with pytest.raises(JournalDamaged, match="there is no event with seq 2 and a hash"):
+            list(log.hashes(0, 3))

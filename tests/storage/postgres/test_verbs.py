@@ -107,6 +107,13 @@ def test_a_journal_is_followed_and_imported(url, run):
     assert run("verify", url)[0] == 0
 
 
+@pytest.mark.parametrize("role", ["two words", 'quo"ted', "x;y"])
+def test_what_is_no_name_of_a_role_is_refused(url, run, role):
+    """A name that would need quoting is wrong usage, and no such role is made."""
+    code, _, err = run("pg", "init", url, "--writer", role)
+    assert code == 2 and "is no name of a role here" in err and len(err.splitlines()) == 1
+
+
 def test_init_and_doctor(url, run):
     """`pg init` says what it did, and `pg doctor` what it found, in JSON, too; exit code 1 where something lacks."""
     code, out, _ = run("pg", "doctor", url)

@@ -9,6 +9,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from structlog.testing import capture_logs
 
 from clawvm_es import files
 from clawvm_es.errors import (
@@ -20,12 +21,15 @@ from clawvm_es.errors import (
     JournalFull,
     JournalReadOnly,
 )
-from clawvm_es.journal.ports import Durability
+from clawvm_es.journal.ports import Durability, Erasure
 from clawvm_es.journal.problems import silent
+from clawvm_es.model.events import ContentRedacted, ToolCalled
+from clawvm_es.model.facts import RedactReason
 from clawvm_es.storage import open_log, verify
 from clawvm_es.storage.sqlite import lock, opening, stale
+from clawvm_es.storage.sqlite.erasure import PENDING
 from clawvm_es.storage.sqlite.verify import verify_file
-from clawvm_es.testing.logs import budget
+from clawvm_es.testing.logs import budget, new
 from tests.storage.sqlite import failing_disk
 
 needs_injection = pytest.mark.skipif(not failing_disk.available(), reason="SQLite's library cannot be reached")
@@ -421,3 +425,65 @@ def test_an_error_while_the_log_is_held_against_the_file_is_told(tmp_path, monke
     monkeypatch.setattr(stale.watched, "distrust", distrusted)
     (problem,) = verify_file(path, fast=True, note=silent, connect=sqlite3.connect)
     assert "the disk failed" in problem.detail
+
+
+class Failing(sqlite3.Connection):
+    """A connection whose statements that begin with `at` fail with the error `name`."""
+
+    at, name = "", ""
+
+    def execute(self, statement, *values):
+        """Run a statement, or raise what SQLite raises."""
+        if Failing.at and statement.startswith(Failing.at):
+            raise error(Failing.name)
+        return super().execute(statement, *values)
+
+
+def failing(place, *args, factory=None, **options):
+    """Connect as the journal does, with statements that fail when told to."""
+    return sqlite3.connect(place, *args, factory=Failing, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "done"), [("SQLITE_IOERR_WRITE", []), ("SQLITE_IOERR_FSYNC", ["rewrite j.db-wal", "sync j.db-wal"])]
+)
+def test_a_checkpoint_that_fails_takes_nothing_back(tmp_path, monkeypatch, synced, name, done) -> None:
+    """What was committed stays so, in the log beside the file; the next writer syncs it if the error was a sync's."""
+    path = tmp_path / "j.db"
+    with open_log(path, connect=failing) as log, open_log(path) as other:
+        monkeypatch.setattr(Failing, "name", name)
+        monkeypatch.setattr(Failing, "at", "PRAGMA wal_checkpoint")
+        with capture_logs() as said:
+            log._checkpoint(log._writer())
+        monkeypatch.setattr(Failing, "at", "")
+        assert [each["event"] for each in said] == ["the write-ahead log could not be copied into the journal"]
+        synced.clear()
+        other.append("s", [budget(1)])
+        assert synced == done
+    assert verify(path) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("SQLITE_BUSY", Erasure.PENDING), ("SQLITE_FULL", Erasure.PENDING), ("SQLITE_CORRUPT", JournalDamaged)],
+)
+def test_an_erasure_that_an_error_stops_stays_pending_unless_it_is_damage(tmp_path, monkeypatch, name, found) -> None:
+    """Whatever is in the way now may be gone later; a damaged file is told."""
+    path = tmp_path / "j.db"
+    with open_log(path, connect=failing) as log:
+        gone = log.vault("s").commit(b"a secret " * 20)
+        log.append("s", [new(ToolCalled(1, "tool", gone))])
+        with log.transaction() as transaction:
+            transaction.append("s", [new(ContentRedacted(RedactReason.REQUEST, commitments=(gone,)))])
+            transaction.erase([gone])
+        assert log.pending_erasures()
+        monkeypatch.setattr(Failing, "name", name)
+        monkeypatch.setattr(Failing, "at", f"DELETE FROM {PENDING}")
+        if isinstance(found, Erasure):
+            assert log.scrub() is found
+        else:
+            with pytest.raises(found):
+                log.scrub()
+        monkeypatch.setattr(Failing, "at", "")
+        assert log.pending_erasures()
+        assert log.scrub() is Erasure.ERASED and not log.pending_erasures()
