@@ -4,7 +4,11 @@ import pytest
 
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.titles import TITLE_CHARS, Openings, folder_of, title_of
+from clawvm_es.errors import JournalDamaged
 from clawvm_es.history.redact import Target, redact
+from clawvm_es.model.events import SessionForked
+from clawvm_es.storage.memory.log import MemoryLog
+from clawvm_es.testing.logs import budget
 
 
 @pytest.mark.parametrize(
@@ -73,3 +77,35 @@ def test_what_forks_have_from_their_parents_is_looked_up_once():
         assert sorted(log.asked) == sorted(ids)
         assert told == {each: (title_of(journal.log, each), folder_of(journal.log, each)) for each in ids}
         assert told["fork-8"][0] == "fix it" and told["other again"][0] == told["other"][0] == "do another thing"
+
+
+class Firsts:
+    """A log that only knows how each stream begins: a fork of a parent at a version."""
+
+    def __init__(self, forked):
+        with MemoryLog() as log:
+            log.append("x", [budget(1)])
+            self.row = log.first("x")
+        self.forked = forked
+
+    def first(self, stream):
+        """The first event of a stream."""
+        if stream not in self.forked:
+            return None
+        parent, at = self.forked[stream]
+        return self.row._replace(session_id=stream, version=at + 1, data=SessionForked(parent, at, ""))
+
+
+@pytest.mark.parametrize(
+    ("forked", "says"),
+    [
+        ({"s": ("p", 3)}, "session s was forked from p, which has no events"),
+        ({"s": ("s", 3)}, "session s descends from itself by way of s"),
+        ({"s": ("p", 3), "p": ("s", 1)}, "session s descends from itself by way of s"),
+        ({"s": ("p", 3), "p": ("q", 1), "q": ("p", 7)}, "session s descends from itself by way of p"),
+    ],
+)
+def test_a_title_from_a_circle_of_forks_is_damage(forked, says):
+    """What is no tree of forks is told, and never an endless walk."""
+    with pytest.raises(JournalDamaged, match=says):
+        Openings(Firsts(forked)).title("s")
