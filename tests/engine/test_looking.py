@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 import pytest
 
 from clawvm_es import FieldSchema, Journal, Settings, prices, profile
@@ -289,6 +291,32 @@ def test_sessions_are_found_by_their_folder_and_title(tmp_path):
         for wrong in ({"folder": 5}, {"title": 5}):
             with pytest.raises(UsageError):
                 journal.sessions(**wrong)
+
+
+FOLDERS = ["/", "/w", "/w/app", "/w/app/deep", "/w/app2", "/v", None]
+
+
+def test_a_folder_holds_the_sessions_that_worked_in_it_or_below(tmp_path):
+    """By whole names of folders, with or without a slash at the end; a title may stand in any case of letters."""
+    with Journal.open(tmp_path / "j.db") as journal:
+        for number, folder in enumerate(FOLDERS):
+            with journal.session(f"Run-{number}", counter="lines4", folder=folder) as session:
+                session.user_says(f"Title {number % 2}")
+        for folder in [*filter(None, FOLDERS), "/w/app/", "/w/ap", "/x"]:
+            wanted = [
+                f"Run-{number}"
+                for number, each in enumerate(FOLDERS)
+                if each is not None and PurePosixPath(each).is_relative_to(folder)
+            ]
+            assert [each.session_id for each in journal.sessions(folder=folder)] == wanted, folder
+        for title in ("title 1", "TITLE 1", "run-", "", "nothing", "itle 0 rUN-2"):
+            wanted = [
+                f"Run-{number}"
+                for number in range(len(FOLDERS))
+                if title.lower() in f"title {number % 2} run-{number}"
+            ]
+            assert [each.session_id for each in journal.sessions(title=title)] == wanted, title
+        assert [each.session_id for each in journal.sessions(folder="/w", title="title 1")] == ["Run-1", "Run-3"]
 
 
 def test_prices_fill_the_profile_of_new_sessions(tmp_path):
