@@ -16,8 +16,10 @@ from clawvm_es.errors import UsageError
 from clawvm_es.model.facts import Finish, Need
 from clawvm_es.observe.steps import Usage
 from clawvm_es.observe.told import finish_of, usage_of
+from clawvm_es.representations.sayable import is_sayable
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
+_Kind = TypeVar("_Kind")
 
 
 _AS_TEXT = "for blocks, bytes or dicts, pass the text that they stand for"
@@ -32,8 +34,12 @@ def text(what: str, value: object, hint: str = _AS_TEXT) -> str:
 
 def key(value: object) -> str | None:
     """An idempotency key, or None."""
-    if value is not None and (not isinstance(value, str) or not value):
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value:
         raise _refused("key", "a string that is not empty, or None", value)
+    if not is_sayable(value):
+        raise UsageError(f"idempotency key {value!r:.80} is no valid text")
     return value
 
 
@@ -52,6 +58,33 @@ def integer(what: str, value: object, least: int | None = None) -> int:
     if least is not None and value < least:
         raise UsageError(f"{what}: expected at least {least}, got {value}")
     return value
+
+
+def boolean(what: str, value: object) -> bool:
+    """True or False, and nothing that only counts as one of them."""
+    if not isinstance(value, bool):
+        raise _refused(what, "True or False", value)
+    return value
+
+
+def seconds(what: str, value: object) -> float:
+    """A time in seconds, at least 0."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
+        raise _refused(what, "seconds, at least 0", value)
+    return value
+
+
+def instance(what: str, kind: type[_Kind], value: object, wanted: str) -> _Kind:
+    """A value of a type."""
+    if not isinstance(value, kind):
+        raise _refused(what, wanted, value)
+    return value
+
+
+def function(what: str, value: object) -> None:
+    """Something that can be called."""
+    if not callable(value):
+        raise _refused(what, "a function", value)
 
 
 def choice(what: str, kind: type[_Choice], value: object) -> _Choice:

@@ -33,6 +33,7 @@ from clawvm_es.model.profile import RULES, Paging, Profile
 from clawvm_es.projections import catch_up, keep_up
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.frame import RENDERER
+from clawvm_es.representations.sayable import is_sayable
 from clawvm_es.storage import open_log
 
 _log = Log("clawvm_es.journal")
@@ -86,6 +87,16 @@ class Journal:
         storage (`storage.open_log`). Raises `UsageError` (no such storage), `NotAJournal`, `JournalTooNew`,
         `JournalDamaged`, `JournalBusy`, `JournalReadOnly`.
         """
+        given.seconds("wait_s", wait_s)
+        for what, flag in (("read_only", read_only), ("hide_secrets", hide_secrets), ("group", group)):
+            given.boolean(what, flag)
+        if seed is not None:
+            given.integer("seed", seed)
+        if prices is not None:
+            given.path("prices", prices)
+        given.function("clock", clock)
+        if connect is not None:
+            given.function("connect", connect)
         log = open_log(
             url, connect=connect, wait_s=wait_s, read_only=read_only, reproducible=seed is not None, group=group
         )
@@ -131,6 +142,9 @@ class Journal:
         prompt is one text of frames.
         """
         self._check_id(session_id)
+        if settings is not None:
+            given.instance("settings", Settings, settings, "Settings")
+        where = None if folder is None else given.path("folder", folder)
         counted = counter if counter is None or isinstance(counter, str) else counter_of(counter).name
         for what, name in (("project", project), ("linked_to", linked_to), ("counter", counted)):
             if name is not None:
@@ -158,7 +172,7 @@ class Journal:
                 renderer=named(renderer) if renderer is not None else "",
                 hides_secrets=self.hide_secrets or None,
             )
-            session, stored = self._begun(session_id, wants, counter, folder, settings)
+            session, stored = self._begun(session_id, wants, counter, where, settings)
             if session is not None:
                 return session
         if how is not OtherSettings.KEEP:
@@ -176,7 +190,7 @@ class Journal:
         session_id: str,
         wants: SessionOpened,
         counter: str | TokenCounter | None,
-        folder: str | os.PathLike[str] | None,
+        folder: str | None,
         settings: Settings | None,
     ) -> tuple[Session | None, SessionOpened]:
         """A new session and its opening event; or no session, and another writer's opening event if it was faster."""
@@ -214,6 +228,8 @@ class Journal:
 
     def opened(self, session_id: str) -> SessionOpened | None:
         """Return the event that opened a session; None if there is no such session."""
+        if not is_sayable(given.text("session id", session_id)):
+            return None
         opened: SessionOpened | None = None
         for segment in lineage(self.log, session_id):
             first = self.log.first(segment.stream)

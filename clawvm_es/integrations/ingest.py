@@ -23,7 +23,7 @@ import msgspec
 
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
-from clawvm_es.errors import ClawVMError, JournalError
+from clawvm_es.errors import ClawVMError, JournalError, UsageError
 from clawvm_es.files import CLOEXEC, NOFOLLOW, NONBLOCK, PRIVATE, SPOOL, read_regular, write_whole
 from clawvm_es.importers.following import AS_RECORDED, Follower
 from clawvm_es.importers.given import Given
@@ -35,7 +35,7 @@ from clawvm_es.integrations.restored import restored
 from clawvm_es.integrations.spool import tell
 from clawvm_es.journal.lineage import read_back
 from clawvm_es.model.commands import Command
-from clawvm_es.model.events import BoundaryReached, TurnBegan
+from clawvm_es.model.events import SCOPE_PREFIX, BoundaryReached, TurnBegan
 from clawvm_es.model.facts import Boundary, Cut, ToldBy, Trigger
 from clawvm_es.observe.steps import ContextDropped, RulesLoaded
 
@@ -196,6 +196,8 @@ def _by_session(folder: Path, found: Ingested) -> Mapping[tuple[str, str], list[
 def _take(journal: Journal, told: list[Told], answering: str | None, found: Ingested) -> None:
     """Take the events of one session, and what its transcript says by now."""
     harness, session_id = HARNESSES[told[0].harness], told[0].session
+    if session_id.startswith(SCOPE_PREFIX):
+        raise UsageError(f"{SCOPE_PREFIX} names the streams of shared scopes")
     started = next((each for each in told if each.is_start("startup", "clear")), None)
     if started is not None and journal.opened(session_id) is None:
         found.appended += _open(journal, harness, started)

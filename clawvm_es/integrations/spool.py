@@ -36,14 +36,14 @@ def keep(folder: str, harness: str, payload: dict[str, object]) -> str:
     path = payload.get("transcript_path")
     try:
         size = os.stat(path).st_size if isinstance(path, str) and path else -1
-    except OSError:
+    except (OSError, ValueError):  # not there, or the name of no file
         size = -1
     told = {name: payload.get(name) for name in KEPT}
     record = {
         "at_us": now,
         "harness": harness,
-        "event": str(payload["hook_event_name"])[:CHARS_MAX],
-        "session": str(payload["session_id"])[:CHARS_MAX],
+        "event": text_of(payload, "hook_event_name"),
+        "session": text_of(payload, "session_id"),
         "size": size,
         "payload": {name: text for name, text in told.items() if isinstance(text, str) and len(text) <= CHARS_MAX},
     }
@@ -61,6 +61,14 @@ def keep(folder: str, harness: str, payload: dict[str, object]) -> str:
     return file
 
 
+def text_of(payload: dict[str, object], name: str) -> str:
+    """A text that each event has. Raises `ValueError` if it is none."""
+    found = payload.get(name)
+    if not isinstance(found, str) or not found:
+        raise ValueError(f"{name} is no text")
+    return found[:CHARS_MAX]
+
+
 def tell(folder: str, line: str) -> bool:
     """Overwrite the one line of the file `ROOM`; returns False where there is none, or it cannot be written."""
     try:
@@ -72,6 +80,11 @@ def tell(folder: str, line: str) -> bool:
             os.close(fd)
     except OSError:
         return False
+
+
+def failed(folder: str, event: str, why: str) -> None:
+    """Tell why an event was not kept, or its engine not started."""
+    tell(folder, f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {event}: {why}")
 
 
 def run(folder: str, file: str, waited_for: bool) -> None:
@@ -96,15 +109,18 @@ def main() -> None:
     event = ""
     folder = os.path.dirname(os.path.abspath(__file__))
     try:
-        payload = json.loads(sys.stdin.buffer.read(BYTES_MAX))
-        event = payload["hook_event_name"]
+        data = sys.stdin.buffer.read(BYTES_MAX + 1)
+        if len(data) > BYTES_MAX:
+            raise ValueError(f"longer than {BYTES_MAX} bytes")
+        payload = json.loads(data)
+        event = text_of(payload, "hook_event_name")
         file = keep(folder, sys.argv[1], payload)
         if event in BOUNDARIES:
             run(folder, file, event in WAITED_FOR)
     except OSError as error:
-        tell(folder, f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {event}: {error.strerror}")
-    except Exception:  # whatever it is, the harness goes on; `clawvm doctor` finds out what does not work
-        pass
+        failed(folder, event, error.strerror or "failed")
+    except Exception as error:  # whatever it is, the harness goes on, and `clawvm doctor` tells it
+        failed(folder, event or "an event of a hook was not kept", f"{type(error).__name__}: {error}")
     if event not in SHOWN:
         os.write(1, b"{}\n")
 

@@ -16,6 +16,11 @@ def sayable(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+def is_sayable(text: str) -> bool:
+    """Tell whether UTF-8 can say a text: it holds no surrogates."""
+    return text.isascii() or sayable(text) == text
+
+
 def sayable_json(value: Any) -> Any:
     """JSON with every text and key `sayable`; of keys that become equal, the last one stays."""
     if isinstance(value, str):

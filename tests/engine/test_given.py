@@ -9,7 +9,7 @@ import pytest
 
 from clawvm_es import importers, replay
 from clawvm_es.engine import given
-from clawvm_es.engine.hooks import Call
+from clawvm_es.engine.hooks import Call, ToolRun
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
 from clawvm_es.errors import UsageError
@@ -83,6 +83,16 @@ WRONG = {
     "limit": (lambda s: s.search("x", 0), "limit: expected at least 1"),
     "range": (lambda s: s.resolve("p1", lines="all"), "lines: expected a pair"),
     "two ranges": (lambda s: s.resolve("p1", 2, lines="1-2"), "either lines= or first_line"),
+    "function of a tool": (lambda s: s.tool([], {}), "tool name: expected a string, got list"),
+    "runs": (lambda s: s.begin_tool("t", {}, runs=1.5), "runs: expected True or False, got 1.5"),
+    "runs as a number": (lambda s: s.begin_tool("t", {}, runs=1), "runs: expected True or False, got 1"),
+    "begun": (lambda s: s.finish_tool("t", "x"), "begun: expected what begin_tool returned, got 't'"),
+    "begun and failed": (lambda s: s.fail_tool(1, ValueError()), "begun: expected what begin_tool returned"),
+    "failure": (lambda s: s.fail_tool(ToolRun(1, "t", {}, None, None), "x"), "error: expected an exception, got 'x'"),
+    "arrives": (lambda s: s.resolve("p1", arrives="no"), "arrives: expected True or False, got 'no'"),
+    "active": (lambda s: s.write_page("plan", "x", active="no"), "active: expected True or False, got 'no'"),
+    "dirty": (lambda s: s.write_page("plan", "x", dirty=math.nan), "dirty: expected True or False, got nan"),
+    "key that is no text": (lambda s: s.user_says("x", key="\ud800"), "is no valid text"),
     "range and its end": (lambda s: s.resolve("p1", last_line=2, lines="1-2"), "either lines= or first_line"),
 }
 ASKED = {
@@ -120,6 +130,44 @@ def test_a_wrong_type_is_refused_in_one_line_that_says_what_is_accepted(session,
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
     assert session.head == head
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"wait_s": "5"}, "wait_s: expected seconds, at least 0, got '5'"),
+        ({"wait_s": -1}, "wait_s: expected seconds, at least 0, got -1"),
+        ({"wait_s": math.nan}, "wait_s: expected seconds, at least 0, got nan"),
+        ({"wait_s": True}, "wait_s: expected seconds, at least 0, got True"),
+        ({"seed": 1.5}, "seed: expected an integer, got 1.5"),
+        ({"seed": True}, "seed: expected an integer, got True"),
+        ({"read_only": "no"}, "read_only: expected True or False, got 'no'"),
+        ({"hide_secrets": 1}, "hide_secrets: expected True or False, got 1"),
+        ({"group": None}, "group: expected True or False, got NoneType"),
+        ({"prices": 5}, "prices: expected a path, got 5"),
+        ({"clock": 0}, "clock: expected a function, got 0"),
+        ({"connect": "x"}, "connect: expected a function, got 'x'"),
+    ],
+)
+def test_a_journal_is_opened_with_what_it_takes(tmp_path, options, says):
+    """Each was taken as something else, or raised from deep inside; nothing is made."""
+    with pytest.raises(UsageError) as caught:
+        Journal.open(tmp_path / "j.db", **options)
+    assert says in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_a_session_is_opened_with_what_it_takes():
+    """Also one that is there already; an id that no text can say is that of no session, and a limit has no end."""
+    with Journal.open("memory:") as journal, journal.session("s", budget_tokens=500, counter="lines4") as session:
+        session.user_says("hello")
+        for options in ({"settings": {}}, {"folder": 7}, {"folder": "a\0b"}):
+            with pytest.raises(UsageError, match="expected"):
+                journal.session("s", **options)
+        for read in (journal.opened, partial(journal.fork, session_id="f")):
+            with pytest.raises(UsageError, match="session id: expected a string, got 7"):
+                read(7)
+        assert journal.opened("\ud800") is None
+        assert [hit.page_id for hit in session.search("hello", 10**30)] == ["p1"]
 
 
 @pytest.mark.parametrize("place", [None, 7, True, b"j.db", "a\0b", []])

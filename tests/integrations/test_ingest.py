@@ -289,6 +289,19 @@ def test_torn_and_foreign_files_of_the_spool(live: Live) -> None:
     assert waiting(folder) == [fresh.name]
 
 
+def test_a_session_named_as_a_shared_scope_is_none(live: Live) -> None:
+    """It took the stream in which a project's store is; it is told, and the sessions beside it are taken."""
+    folder = spool_of(live.journal)
+    started = '{"at_us":1,"harness":"claude-code","event":"SessionStart","session":"scope:p","size":-1,"payload":{}}'
+    (folder / f"{1:020d}-1.json").write_text(started)
+    live.hook("SessionStart", source="startup")
+    with Journal.open(live.journal) as journal:
+        (problem,) = ingest(journal).problems
+        assert "scope:p: scope: names the streams of shared scopes" in problem
+        assert [head.session_id for head in journal.log.heads()] == [live.session_id]
+    assert waiting(folder) == []
+
+
 def _newer(path: Path) -> None:
     Journal.open(path).close()
     data = bytearray(path.read_bytes())

@@ -113,11 +113,31 @@ def test_a_full_disk_is_told_later(folder: Path) -> None:
     assert len(said) == spool.ROOM_BYTES and "InstructionsLoaded: No space left on device" in said
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff", b'{"hook_event_name": 1}', b'{"session_id": {}}'])
+@pytest.mark.parametrize("path", ["/a\0b", "/\ud800", "/t" * 2_500, 7, None, ["/t"]])
+def test_an_event_is_kept_whatever_its_transcript_is_called(folder: Path, path: object) -> None:
+    """A name that no file can have took the whole event away."""
+    assert_goes_on(hook(folder, json.dumps({**EVENT, "transcript_path": path}).encode()))
+    (name,) = waiting(folder)
+    kept = json.loads((folder / name).read_text())
+    assert (kept["session"], kept["event"], kept["size"]) == ("s/../1", "InstructionsLoaded", -1)
+
+
+NONE = [
+    *(b"", b"{", b"[]", b"\xff", b"[" * 9_000, b'{"hook_event_name": 1}', b'{"session_id": {}}'),
+    *(json.dumps({**EVENT, "session_id": other}).encode() for other in (None, 7, "", ["s"])),
+    *(json.dumps({**EVENT, "hook_event_name": other}).encode() for other in (None, 7, "", ["Stop"])),
+    json.dumps({**EVENT, "prompt": "x" * spool.BYTES_MAX}).encode(),
+]
+
+
+@pytest.mark.parametrize("data", NONE, ids=range(len(NONE)))
 def test_events_that_are_none(folder: Path, data: bytes) -> None:
-    """What is no event is not kept."""
+    """What is no event is not kept, and the room for it says why, without its texts; an id is a text."""
+    (folder / spool.ROOM).write_bytes(BLANK)
     assert_goes_on(hook(folder, data))
     assert waiting(folder) == []
+    said = (folder / spool.ROOM).read_text()
+    assert "Error: " in said and len(said) == spool.ROOM_BYTES and "a text of" not in said
 
 
 def test_nothing_is_printed_where_people_would_see_it(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from clawvm_es import limits
 from clawvm_es.core.state import Call as MadeCall
 from clawvm_es.engine import given
 from clawvm_es.engine.finding import Hit, hit
@@ -62,9 +63,10 @@ class Looking(Handle):
 
         Pages outside the prompt are found too. Use `resolve` to page one in.
         """
-        given.text("query", query), given.integer("limit", limit, 1)
+        given.text("query", query)
+        most = min(given.integer("limit", limit, 1), limits.INTEGER_MAX)
         with self._shell.lock:
-            pages = [self.state.pages[page_id] for page_id in self._shell.search(query, limit)]
+            pages = [self.state.pages[page_id] for page_id in self._shell.search(query, most)]
             return tuple(hit(page.page_id, page.page_type, self.read_page(page.page_id), query) for page in pages)
 
     def read_page(self, page_id: str) -> str:

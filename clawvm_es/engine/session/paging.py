@@ -84,7 +84,7 @@ class Paging(Handle):
         A last line past the end means the end. Raises `UsageError` for any other range outside the page, and
         (after the fault is recorded) if its content was erased.
         """
-        given.key(key)
+        given.key(key), given.boolean("arrives", arrives)
         first, last = (first_line, last_line) if lines is None else given.line_range(lines)
         if lines is not None and (first_line, last_line) != (1, None):
             raise UsageError("resolve: expected either lines= or first_line and last_line")

@@ -15,6 +15,8 @@ from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import ReturnStatus
 
+_BEGUN = "what begin_tool returned"
+
 
 class Tools(Handle):
     """The hooks for tools."""
@@ -49,7 +51,7 @@ class Tools(Handle):
 
     def declared(self, name: str) -> Callable[..., str] | None:
         """The function that a declared tool runs; None if there is none."""
-        return self._calls.tool(name).run
+        return self._calls.tool(given.text("tool name", name)).run
 
     def begin_tool(
         self, name: str, arguments: Mapping[str, Any], *, runs: bool = True, call: int | str | None = None
@@ -60,7 +62,7 @@ class Tools(Handle):
         `UsageError`. Raises `NewToolCall` in a fork that may not run it, and `ToolFailed` if the parent's call failed
         and its failure is served.
         """
-        given.text("tool name", name), given.arguments("arguments", arguments)
+        given.text("tool name", name), given.arguments("arguments", arguments), given.boolean("runs", runs)
         wanted = None if call is None else given.call(call)
         validator = self._calls.validator(name, arguments)
         seen: list[tuple[int | None, Stored | Played | None]] = []
@@ -99,6 +101,7 @@ class Tools(Handle):
 
     def finish_tool(self, begun: ToolRun, text: str) -> ToolResult:
         """Record the result of a call that `begin_tool` recorded; a result that is not text is a failure."""
+        given.instance("begun", ToolRun, begun, _BEGUN)
         if not isinstance(text, str):
             self.fail_tool(begun, TypeError(f"a tool must return text, got {type(text).__name__}"))
         source = source_of(begun.name, begun.arguments)
@@ -107,7 +110,8 @@ class Tools(Handle):
 
     def fail_tool(self, begun: ToolRun, error: BaseException) -> None:
         """Record that a call failed. Raises `ToolFailed`, or returns if `error` is an interrupt for the caller."""
-        ordinary = isinstance(error, Exception)
+        given.instance("begun", ToolRun, begun, _BEGUN)
+        ordinary = isinstance(given.instance("error", BaseException, error, "an exception"), Exception)
         status = ReturnStatus.ERROR if ordinary else ReturnStatus.INTERRUPTED
         text = f"{type(error).__name__}: {error}"
         self._returned(begun.number, text, status, None, source_of(begun.name, begun.arguments, status))

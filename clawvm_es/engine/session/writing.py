@@ -44,7 +44,9 @@ class Writing(Handle):
         """
         kind, by = given.choice("page type", PageType, page_type), given.choice("author", Author, author)
         concerns = given.choice("scope", Scope, scope)
-        given.text("text", text), given.text("source", source), given.key(key)
+        given.text("text", text), given.text("source", source), given.key(key), given.boolean("active", active)
+        if dirty is not None:
+            given.boolean("dirty", dirty)
         named = None if slot is None else slot_name(given.text("slot", slot))
         if named is not None and page_id is not None:
             raise UsageError("write_page: expected either page_id= or slot=")
