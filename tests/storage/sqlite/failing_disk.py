@@ -51,11 +51,14 @@ def available() -> bool:
 
 
 @contextlib.contextmanager
-def failing_writes(error_number: int) -> Iterator[list[int]]:
-    """Let every write of SQLite's fail with this `errno`; yields the sizes of the writes that failed."""
+def failing_writes(error_number: int, after: int = 0) -> Iterator[list[int]]:
+    """Let all but the first writes of SQLite's fail with this `errno`; yields the sizes of those that failed."""
     failed: list[int] = []
+    left = iter(range(after))
 
     def fail(fd: int, data: int, size: int, at: int) -> int:
+        if next(left, None) is not None:
+            return int(real(fd, data, size, at))
         failed.append(size)
         ctypes.set_errno(error_number)
         return -1
@@ -63,6 +66,7 @@ def failing_writes(error_number: int) -> Iterator[list[int]]:
     vfs = _library().sqlite3_vfs_find(None)
     replacement = _WRITE(fail)
     names = [name for name in (b"pwrite", b"pwrite64") if vfs.contents.get_system_call(vfs, name)]
+    real = _WRITE(vfs.contents.get_system_call(vfs, names[-1]))
     for name in names:
         vfs.contents.set_system_call(vfs, name, ctypes.cast(replacement, ctypes.c_void_p))
     try:
