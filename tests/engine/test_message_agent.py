@@ -60,9 +60,9 @@ def result(turn: int) -> str:
 
 
 def answer(turn: int, shape: Shape) -> tuple[tuple[Call, ...], Any]:
-    """The calls of a turn, two at once now and then, and the answer as its provider writes it."""
+    """The calls of a turn, two at once now and then, and the answer as Anthropic writes it, where that is the shape."""
     calls = tuple(Call(f"toolu_{turn}_{n}", *arguments(turn + 1000 * n)) for n in range(1 + (turn % 5 == 0)))
-    if shape is Shape.OPENAI:
+    if shape is not Shape.ANTHROPIC:
         return calls, None
     thought = {"type": "thinking", "thinking": f"Turn {turn}: think first.", "signature": "c2ln" * 20}
     made = [{"type": "tool_use", "id": call.id, "name": call.name, "input": call.args} for call in calls]
@@ -100,9 +100,9 @@ class Cost:
         """Tokens of a piece, counted once."""
         if piece not in self.sizes:
             message = json.loads(piece)
-            content = message["content"]
-            items = [content] if isinstance(content, dict) else content
-            self.sizes[piece] = count([{**message, "content": items}], self.shape, COUNTER)
+            if isinstance(content := message.get("content"), dict):
+                message["content"] = [content]
+            self.sizes[piece] = count([message], self.shape, COUNTER)
         return self.sizes[piece]
 
     def add(self, prompt: Prompt) -> None:
