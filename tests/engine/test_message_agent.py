@@ -60,7 +60,7 @@ def result(turn: int) -> str:
 
 
 def answer(turn: int, shape: Shape) -> tuple[tuple[Call, ...], Any]:
-    """The calls of a turn, two at once now and then, and the answer as Anthropic writes it, where that is the shape."""
+    """The calls of a turn, two at once now and then, and the answer as Anthropic writes it, in its shape."""
     calls = tuple(Call(f"toolu_{turn}_{n}", *arguments(turn + 1000 * n)) for n in range(1 + (turn % 5 == 0)))
     if shape is not Shape.ANTHROPIC:
         return calls, None
