@@ -25,7 +25,7 @@ from clawvm_es.representations.builders.extract import (
 _NAMED = r"(?=[^\s:]{0,300}[./])(?=[^\s:]{0,300}[A-Za-z])"  # a path has a letter, and a dot or slash
 _MATCH = re.compile(_NAMED + r"(?P<path>[^\s:]{1,300}):\d{1,7}:")
 _NEAR = re.compile(_NAMED + r"[^\s:]{1,300}?-\d{1,7}-")
-_PATH = re.compile(r"\s*(?P<path>(?:[A-Za-z]:)?[\w.@~+ ()\[\]-]{0,120}[/\\][^\s:<>|]{0,300})\s*$")
+_PATH = re.compile(r"\s*(?P<path>(?:[A-Za-z]:)?[\w.@~+ ()\[\]-]{0,120}+[/\\][^\s:<>|]{0,300})\s*$")
 _PLACE = re.compile(
     "|".join(re.sub(r"\?P<\w+>", "", p) for p in (r"--\Z", _MATCH.pattern, _NEAR.pattern, _PATH.pattern))
 )
