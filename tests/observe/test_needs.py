@@ -541,3 +541,17 @@ def test_a_text_that_cannot_be_read_again_stays_in_memory() -> None:
         found.put(page(number, text, order=number, cleaned=False))
     assert [each.page_id for each in found.holding("needed")] == ["p1", "p2", "p3"]
     assert [len(found.kept), len(found.far), found.chars] == [1, 2, 0]
+
+
+def test_texts_that_the_model_wrote_are_joined_to_pieces_of_a_bounded_length() -> None:
+    """Adding a text costs no more the more was written; a text that is longer by itself stands alone."""
+    wrote, long = Written(most_chars=1 << 30), "y" * (2 * needs._PIECE_CHARS)
+    for number in range(300):
+        wrote.add(f"text {number} " + "x" * 200)
+        if number == 150:
+            wrote.add(long)
+        assert wrote.holds(f"text {number} ")
+    pieces_ = [piece for piece in wrote.near if piece != long]
+    assert len(wrote.near) == len(pieces_) + 1
+    assert all(len(piece) <= needs._PIECE_CHARS for piece in pieces_)
+    assert len(pieces_) <= 2 + 300 * 220 // (needs._PIECE_CHARS - 220)

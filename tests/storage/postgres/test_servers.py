@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import threading
+import time
 from contextlib import contextmanager
 from itertools import count
 
@@ -476,3 +477,13 @@ def test_a_gap_among_the_hashes_is_damage(server, url):
         server.run("SET session_replication_role = replica", f"DELETE FROM {schema_of(url)}.events WHERE seq = 2")
         with pytest.raises(JournalDamaged, match="there is no event with seq 2 and a hash"):
             list(log.hashes(0, 3))
+
+
+def test_a_journal_on_a_server_says_when_it_was_made(server, url):
+    """In UTC microseconds of the program that made it, and the same ever after."""
+    before = time.time_ns() // 1000
+    with storage.open_log(url) as log:
+        made_at = log.created_at_us
+    assert before <= made_at <= time.time_ns() // 1000
+    with storage.open_log(url, read_only=True) as log:
+        assert log.created_at_us == made_at

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 
 import pytest
 
@@ -91,3 +92,13 @@ def test_a_writer_that_waits_in_vain_holds_nothing_back(tmp_path) -> None:
                 assert isinstance(elsewhere(lambda: log.append("s", [budget(1)])), JournalBusy)
             held.append("s", [budget(1)])
         assert elsewhere(lambda: log.append("s", [budget(2)]).version) == 2
+
+
+def test_a_journal_says_when_it_was_made(tmp_path) -> None:
+    """In UTC microseconds, and the same ever after."""
+    before = time.time_ns() // 1000
+    with open_log(tmp_path / "j.db") as log:
+        made = log.created_at_us
+    assert before <= made <= time.time_ns() // 1000
+    with open_log(tmp_path / "j.db", read_only=True) as log:
+        assert log.created_at_us == made
