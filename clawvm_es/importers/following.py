@@ -248,7 +248,10 @@ class Follower:
             if reader is None or place.state is None:
                 return self._take_again(path, place, given, stamp)
             at_once = again is not None and again.at_once
-            return self._take_lines(path, file, place, given, reader, stamp, at_once=at_once)
+            try:
+                return self._take_lines(path, file, place, given, reader, stamp, at_once=at_once)
+            except _Unnamed:
+                return self._take_again(path, Place(place.format, None), given, stamp)
 
     def _fits(self, place: Place, file: BinaryIO) -> bool:
         """Tell whether a file still begins with what was taken, and the journal holds what was given for it."""
@@ -328,7 +331,7 @@ class Follower:
             return
         if any(not part.session_id for part in parts):
             if final:
-                raise UnreadableInput(f"{path}: names no session", hint="import it: it is named by its content")
+                raise _Unnamed
             return
         stubs = {part.session_id: _stub(part, place.format, path) for part in every}
         names = names_of(list(stubs.values()), self.settings.name)
@@ -465,6 +468,10 @@ def _files(paths: Iterable[str]) -> Iterator[tuple[str, os.stat_result | None]]:
 
 class _Renamed(Exception):
     """A session has another id than the one under which its steps were recorded: it continued under a new id."""
+
+
+class _Unnamed(Exception):
+    """No row of a whole file names its session: as in an import, its content does."""
 
 
 @attrs.frozen

@@ -510,6 +510,33 @@ def test_a_half_packed_file_is_refused_until_it_is_whole(tmp_path: Path, journal
         assert follower.once().appended
 
 
+@pytest.mark.parametrize("first", [[], [{"type": "session", "version": 3, "id": 7}], ["torn"]])
+def test_a_whole_file_that_names_no_session_is_named_as_in_an_import(tmp_path: Path, first: list[object]) -> None:
+    """By its content, with `final`; before, its rows may still come, so nothing is taken."""
+    said = [("user", [{"type": "text", "text": "hello"}]), ("assistant", [{"type": "text", "text": "hi"}])]
+    rows = [
+        {
+            "type": "message",
+            "id": f"a{n}",
+            "parentId": f"a{n - 1}" if n else None,
+            "message": {"role": role, "content": c},
+        }
+        for n, (role, c) in enumerate(said)
+    ]
+    path = tmp_path / "pi.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*first, *rows]))
+    with Journal.open(tmp_path / "i.db", seed=1) as whole, Journal.open(tmp_path / "f.db", seed=1) as journal:
+        (imported,) = replay(whole, path, AS_RECORDED)
+        assert follow(journal, path).taken == ()
+        assert follow(journal, path, final=True).taken[0].session_id == imported.session_id
+        assert follow(journal, path, final=True).appended == 0
+        found = [
+            [(row.idempotency_key, row.raw) for row in each.log.read(imported.session_id)]
+            for each in (whole, journal)
+        ]
+        assert found[0] == found[1] and len(found[0]) > 5
+
+
 def test_a_folder_is_watched(tmp_path: Path, journal: Journal) -> None:
     """New files of a folder are found, and what is no recording is named once; an unchanged file is not read."""
     folder = tmp_path / "sessions"
