@@ -122,7 +122,6 @@ def _session(sample: Fields) -> Transcript:
             _call(state, event, _pool(sample), known, at_us)
         elif event.text("event") not in _QUIET:
             state.talk.into.skip(Skip.UNKNOWN_RECORD if event.text("event") else Skip.MALFORMED_RECORD)
-    state.talk.into.began(0)
     state.talk.finish(messages, at_us)
     return state.talk.into
 
