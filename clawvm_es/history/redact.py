@@ -23,7 +23,7 @@ from clawvm_es import limits, projections
 from clawvm_es.core.decide import decide
 from clawvm_es.core.state import State
 from clawvm_es.engine.titles import Openings
-from clawvm_es.errors import ForeignObject, UsageError, VersionConflict
+from clawvm_es.errors import DiskFailed, ForeignObject, JournalBusy, JournalFull, UsageError, VersionConflict
 from clawvm_es.files import forget_followed
 from clawvm_es.history.reach import Reach, touches
 from clawvm_es.journal.codec import named_commitments
@@ -147,8 +147,7 @@ def redact(
             gone, trails = _erase(log, reach, trails)
         except VersionConflict:
             continue
-        projections.catch_up(log)
-        status = erasing(log, "redact").scrub(_forms(gone))
+        status = _scrubbed(log, _forms(gone))
         forget_followed(log.place)
         return _redaction(log, reach, trails, gone, str(status), texts)
     raise VersionConflict("other writers were faster each time", hint="try again when they are done")
@@ -169,13 +168,22 @@ def _refuse_holders(log: EventLog, dry_run: bool) -> None:
         )
 
 
+def _scrubbed(log: EventLog, forms: Sequence[bytes] | None = None) -> Erasure:
+    """Remove the traces of what was erased, in read models first; if they have no room, it stays pending."""
+    try:
+        projections.catch_up(log)
+    except (DiskFailed, JournalBusy, JournalFull):
+        return Erasure.PENDING
+    return erasing(log, "redact").scrub(forms)
+
+
 def _finished(
     log: EventLog, reach: Reach, trails: Sequence[_Trail], texts: Sequence[tuple[str, int]], dry_run: bool
 ) -> Redaction:
     """Return the outcome if nothing is written: a plan, or a repetition that only finishes what was pending."""
     status = "planned" if dry_run and reach.erased else str(Erasure.NOTHING)
     if not dry_run and erasing(log, "redact").pending_erasures():
-        status = str(erasing(log, "redact").scrub())
+        status = str(_scrubbed(log))
     would = [Erased(0, body) for body in reach.bodies()] if dry_run else []
     return _redaction(log, reach, [attrs.evolve(trail, version=0) for trail in trails], would, status, texts)
 

@@ -11,7 +11,7 @@ import pytest
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.store import FieldSchema
-from clawvm_es.errors import UsageError
+from clawvm_es.errors import JournalFull, UsageError
 from clawvm_es.history import end_of_turn, prompt_at, redecide, state_at
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.importers.replay import replay
@@ -131,6 +131,25 @@ def test_a_reader_in_the_way_leaves_it_pending_and_the_next_open_finishes(path):
         assert journal.log.pending_erasures() == ()
         assert not left(path, text)
         assert verify(journal.log) == ()
+
+
+def test_read_models_without_room_leave_it_pending(path, monkeypatch):
+    """The rows are gone by then, so it does not raise as if nothing were erased; the next open finishes it."""
+    text = canary()
+
+    def full(log):
+        raise JournalFull("no room")
+
+    with Journal.open(path) as journal:
+        page = talk(journal, "a", text)
+        with monkeypatch.context() as patched:
+            patched.setattr("clawvm_es.history.redact.projections.catch_up", full)
+            done = redact(journal.log, Target("a", page_id=page), at_us=5)
+        assert done.status == "pending" and done.trails and journal.log.pending_erasures()
+    with Journal.open(path) as journal:
+        assert journal.log.pending_erasures() == ()
+        assert verify(journal.log) == ()
+    assert not left(path, text)
 
 
 def test_the_same_again_finishes_what_was_pending(path):
