@@ -116,6 +116,8 @@ def import_(
                 prices=prices,
                 spread=None if workers is None else (journal, workers),
             )
+    if not latest:
+        _say_passed_over(paths, journal)
     emit_rows(document, document["sessions"], IMPORT_COLUMNS, as_json, text=_lines(document, len(files)))
     for each in outcomes:
         if each.cause is not None:
@@ -138,6 +140,21 @@ def _files_of(paths: Sequence[str], latest: bool, name: str | None, reimport: st
     if reimport is not None and len(files) != 1:
         raise UsageError(f"--reimport {reimport} names one session", hint=f"give one file, not {len(files)}")
     return files
+
+
+def _say_passed_over(folders: Sequence[str], journal: str) -> None:
+    """Say which files of folders that were named were not looked at, beside the journal and what stands with it."""
+    from clawvm_es.cli.output import counted, say
+    from clawvm_es.importers.importing import passed_over
+
+    own = os.path.abspath(journal)
+    left = [each for each in passed_over(folders) if not os.path.abspath(each).startswith(own)]
+    if left:
+        names = ", ".join(left[:SHOWN]) + (", …" if len(left) > SHOWN else "")
+        say(
+            f"{counted(len(left), 'file')} not looked at, since no recording ends so: {names}",
+            "name a file to read it",
+        )
 
 
 def _told(stream: Iterator[Imported], journal: str) -> Iterator[Imported]:

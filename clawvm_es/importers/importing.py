@@ -74,12 +74,23 @@ def _under(path: str) -> Iterator[Found]:
     if not os.path.isdir(path):
         yield Found(path, _size(path), named=True)
         return
+    for inside in _walked(path):
+        if inside.lower().endswith(SUFFIXES):
+            yield Found(inside, _size(inside), named=False)
+
+
+def _walked(path: str) -> Iterator[str]:
+    """The files under a folder."""
     for folder, folders, names in os.walk(path):
         folders.sort()
-        for name in sorted(names):
-            inside = os.path.join(folder, name)
-            if name.lower().endswith(SUFFIXES) and os.path.isfile(inside):
-                yield Found(inside, _size(inside), named=False)
+        inside = (os.path.join(folder, name) for name in sorted(names))
+        yield from (each for each in inside if os.path.isfile(each))
+
+
+def passed_over(paths: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
+    """The files in folders that `find` leaves out, since their ending is none of a recording's."""
+    inside = (each for path in paths for each in _walked(os.fspath(path)))
+    return tuple(dict.fromkeys(each for each in inside if not each.lower().endswith(SUFFIXES)))
 
 
 def _size(path: str) -> int:

@@ -118,7 +118,7 @@ def test_bad_files_are_named_and_stop_no_other(run, session, tmp_path, monkeypat
     code, out, err = run("import", bad, session, "-j", tmp_path / "j.db")
     assert code == 2 and str(bad) in err and "1 session" in out
     code, out, err = run("import", tmp_path, "-j", tmp_path / "k.db")
-    assert code == 0 and f"not read: {bad}" in out and err == ""
+    assert code == 0 and f"not read: {bad}" in out and err.count("\n") == 1 and "3 files not looked at" in err
     code, _, err = run("import", tmp_path / "missing", "-j", tmp_path / "l.db")
     assert code == 2 and "no such file" in err and not (tmp_path / "l.db").exists()
     monkeypatch.setattr(importing, "replay_file", lambda *_, **__: 1 // 0)
@@ -169,3 +169,19 @@ def test_losses_tells_what_each_boundary_took(run, load, session, tmp_path):
     (tmp_path / "s.jsonl").write_text(json.dumps(ROW) + "\n")
     load("import", tmp_path / "s.jsonl", "-j", tmp_path / "k.db")
     assert "nothing that was needed" in run("losses", tmp_path / "k.db")[1]
+
+
+def test_files_that_are_not_looked_at_are_named(run, session, tmp_path):
+    """A folder's files are read or named, the first three by name; the journal in it is none of them."""
+    folder = tmp_path / "all"
+    folder.mkdir()
+    shutil.move(session, folder / "s.jsonl")
+    code, out, err = run("import", folder, "-j", folder / "j.db")
+    assert (code, err) == (0, "") and "1 file: 1 session" in out
+    for name in ("README.md", "a.txt", "b.txt", "c.txt"):
+        (folder / name).write_text("no session")
+    code, out, err = run("import", folder, "-j", folder / "j.db")
+    assert code == 0 and "1 file: 0 sessions, 1 as they were" in out
+    said = f"4 files not looked at, since no recording ends so: {folder / 'README.md'}, {folder / 'a.txt'}, "
+    assert said in err and "c.txt" not in err and "j.db" not in err and err.count("\n") == 1
+    assert run("import", folder / "s.jsonl", "-j", folder / "j.db")[2] == ""
