@@ -106,6 +106,8 @@ class App:
         refused = await _told(self.journal, look, 404)
         if refused.status_code != 200:
             return refused
+        if request.method == "HEAD":  # a stream has no end that its asker could wait for
+            return Response(media_type="text/event-stream")
         return StreamingResponse(tail(self.journal, look, self.stopping), media_type="text/event-stream")
 
     async def _page(self, request: Request) -> Response:

@@ -31,8 +31,9 @@ async def tail(journal: str, look: Look, stopping: Callable[[], bool]) -> AsyncI
             seen = now
             try:
                 found = await asyncio.to_thread(look)
-            except ClawVMError as error:
-                yield message("gone", {"error": error.message, "hint": error.hint or None})
+            except (ClawVMError, OSError) as error:
+                said, hint = (error.message, error.hint) if isinstance(error, ClawVMError) else (str(error), "")
+                yield message("gone", {"error": said, "hint": hint or None})
                 return
             if found != told:
                 told, quiet = found, 0.0
@@ -50,12 +51,14 @@ def message(name: str, data: dict[str, Any]) -> bytes:
 
 
 def _stamp(journal: str) -> tuple[int, ...] | None:
-    """Marks that change when a journal in a file does; None where the journal is none."""
+    """Marks that change when a journal in a file does; None where the journal is none.
+
+    An empty write-ahead log is none: each reader of a closed journal makes one, and takes it away again.
+    """
     found: list[int] = []
     try:
         for path in (journal, f"{journal}-wal"):
-            if os.path.exists(path):
-                stat = os.stat(path)
+            if os.path.exists(path) and (stat := os.stat(path)).st_size:
                 found += (stat.st_mtime_ns, stat.st_size)
     except OSError:
         return None

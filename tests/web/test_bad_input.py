@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import sqlite3
@@ -17,6 +18,7 @@ from clawvm_es.engine.journal import Journal
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.model.events import PromptRendered
 from clawvm_es.storage import open_log
+from clawvm_es.web import tail
 from clawvm_es.web.app import app
 from clawvm_es.web.sizes import LIMIT, bounded, part, taken
 from tests.web.conftest import PORT, TOKEN, Client
@@ -258,3 +260,35 @@ def test_bounds_cut_what_is_too_long_and_say_so():
     assert part("\u4e00" * 9, 2, 11) == "\u4e00" * 3
     assert taken(["a" * 90, "b" * 90], 20) == ["a" * 90]
     assert taken([1, 2, 3], 100, 2) == [1, 2]
+
+
+def test_the_head_of_a_stream_is_answered(client):
+    """It has no end: a client that asked for its headers alone waited without one."""
+    got = client.get("/api/s/s/tail", "HEAD")
+    assert (got.status, got.body) == (200, b"") and got.headers["content-type"].startswith("text/event-stream")
+    assert client.get("/api/s/nowhere/tail", "HEAD").status == 404
+
+
+def test_readers_of_a_journal_are_no_change_of_it(tmp_path):
+    """Each makes an empty log and takes it away: pages that stood open woke each other, and took half of a core."""
+    path = tmp_path / "j.db"
+    Journal.open(path).close()
+    before = tail._stamp(str(path))
+    wal = Path(f"{path}-wal")
+    wal.touch()
+    assert tail._stamp(str(path)) == before
+    wal.write_bytes(b"a frame")
+    assert tail._stamp(str(path)) != before
+
+
+def test_a_stream_whose_look_fails_says_so_and_ends():
+    """Whatever the system says of the file, in one event."""
+
+    def look() -> dict[str, object]:
+        raise PermissionError(13, "Permission denied", "/j.db")
+
+    async def streamed() -> list[bytes]:
+        return [each async for each in tail.tail("/none", look, lambda: False)]
+
+    (only,) = asyncio.run(streamed())
+    assert only.startswith(b"event: gone") and b"Permission denied" in only
