@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+import os
+import signal
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from clawvm_es.model.facts import EpochTrigger
 from clawvm_es.model.profile import Profile, Rule
 from clawvm_es.observe.tables import CLAUDE_CODE_TOOLS
 from clawvm_es.representations.counter import counter
-from clawvm_es.representations.messages import Shape, broken, messages, pieces
+from clawvm_es.representations.messages import Shape, broken, pieces
 from clawvm_es.representations.messages.framing import count
 from clawvm_es.testing import memory_journal
 
@@ -69,19 +71,19 @@ def answer(turn: int, shape: Shape) -> tuple[tuple[Call, ...], Any]:
     return calls, [thought, {"type": "text", "text": f"Now turn {turn}."}, *made]
 
 
-def run(reopened: Callable[[], Session], shape: Shape, upto: int) -> Iterator[Prompt]:
-    """The prompts of the agent, in a session that is opened again before each turn."""
-    reopened().write_page("bootstrap", "Run the tests after each change.\n- Never push.")
-    for turn in range(upto):
-        session = reopened()
-        if turn % 8 == 0:
-            session.user_says(f"Please go on with part {turn // 8}.")
-        yield session.assemble()
-        calls, native = answer(turn, shape)
-        session.observe_model(f"Now turn {turn}.", calls, native=native)
-        for n, call in enumerate(calls):
-            failed = turn % 11 == 10
-            session.observe_result(call_id=call.id, text=result(turn + 1000 * n), status="error" if failed else "ok")
+def take(turn: int, session: Session, shape: Shape) -> Prompt:
+    """The prompt of one turn, after which the agent has its answer and the results of its calls."""
+    if turn == 0:
+        session.write_page("bootstrap", "Run the tests after each change.\n- Never push.")
+    if turn % 8 == 0:
+        session.user_says(f"Please go on with part {turn // 8}.")
+    prompt = session.assemble()
+    calls, native = answer(turn, shape)
+    session.observe_model(f"Now turn {turn}.", calls, native=native)
+    for n, call in enumerate(calls):
+        failed = turn % 11 == 10
+        session.observe_result(call_id=call.id, text=result(turn + 1000 * n), status="error" if failed else "ok")
+    return prompt
 
 
 @attrs.define
@@ -125,8 +127,8 @@ def cost(policy: str, budget: int, shape: Shape, turns: int) -> Cost:
     with memory_journal() as journal:
         options = {"policy": policy, "budget_tokens": budget, "counter": "lines4", "settings": SETTINGS}
         with journal.session("agent", renderer=f"messages/1:{shape}", **options) as session:
-            for prompt in run(lambda: session, shape, turns):
-                found.add(prompt)
+            for turn in range(turns):
+                found.add(prompt := take(turn, session, shape))
                 assert prompt.tokens <= budget
                 assert not prompt.pressure
     return found
@@ -155,23 +157,45 @@ def test_paging_in_epochs_costs_less_than_no_paging_and_than_selecting_anew(shap
     assert epochs.paid * 2 < by_turn.paid
 
 
-def test_an_agent_that_is_killed_at_any_turn_sends_the_same_next(tmp_path: Path):
-    """A journal that is opened anew at every turn, never closed, gives the messages of one that stays open."""
-    shape, turns = Shape.ANTHROPIC, 24
-    options: dict[str, Any] = {"budget_tokens": 1_500, "counter": "lines4", "settings": SETTINGS}
-    with memory_journal() as journal, journal.session("a", renderer=f"messages/1:{shape}", **options) as session:
-        whole = [(prompt.tokens, prompt.messages()) for prompt in run(lambda: session, shape, turns)]
-    place, opened = tmp_path / "j.db", list[Journal]()
+def sent(turn: int, session: Session) -> bytes:
+    """What the provider is sent at a turn, and its tokens."""
+    prompt = take(turn, session, Shape.ANTHROPIC)
+    return json.dumps([prompt.tokens, prompt.messages()]).encode()
 
-    def reopened() -> Session:
-        for journal in opened:
-            journal.log.close()  # what the process held is gone, nothing is flushed or caught up
-        opened[:] = [Journal.open(place, seed=7, clock=lambda: 1_700_000_000_000_000)]
-        return opened[0].session("a", renderer=f"messages/1:{shape}", **options)
 
-    again = [(prompt.tokens, prompt.messages()) for prompt in run(reopened, shape, turns)]
-    assert again == whole
-    assert pieces(messages((), shape, shape)) == []
+def killed(turn: int, place: Path, options: dict[str, Any]) -> bytes:
+    """The same, by a process that opens the journal, takes this turn, and is killed."""
+    read, write = os.pipe()
+    if (pid := os.fork()) == 0:
+        try:
+            os.close(read)
+            with os.fdopen(write, "wb") as pipe:
+                journal = Journal.open(place, seed=7, clock=lambda: 1_700_000_000_000_000)
+                pipe.write(sent(turn, journal.session("a", **options)))
+            os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            os._exit(1)  # an error: nothing of the test goes on in this process
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        told = pipe.read()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    return told
+
+
+@pytest.mark.parametrize(
+    ("turns", "budget"), [(24, 1_500), pytest.param(200, 8_000, marks=pytest.mark.sweep(sample=0))]
+)
+def test_an_agent_that_is_killed_at_any_turn_sends_the_same_next(tmp_path: Path, turns: int, budget: int):
+    """A process for each turn, which is killed after it, sends what one process sends that takes all of them."""
+    options = {
+        "budget_tokens": budget,
+        "counter": "lines4",
+        "settings": SETTINGS,
+        "renderer": f"messages/1:{Shape.ANTHROPIC}",
+    }
+    with memory_journal() as journal, journal.session("a", **options) as session:
+        whole = [sent(turn, session) for turn in range(turns)]
+    assert [killed(turn, tmp_path / "j.db", options) for turn in range(turns)] == whole
 
 
 def triggers(profile: Profile, moves: Iterable[tuple[str, int]]) -> list[EpochTrigger | None]:
