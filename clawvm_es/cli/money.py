@@ -20,7 +20,7 @@ def reported(cost: Mapping[str, Any]) -> str:
     """The reported cost on one line, with its price list, and the models without a known price."""
     told = cost["reported"]
     if not told["by_model"]:
-        return "not known: no usage was recorded"
+        return "not known: no answer was recorded with its usage"
     lists = dict.fromkeys(each["prices"] for each in told["by_model"] if each["usd"] is not None)
     known = f"{dollars(told['usd'])} at {', '.join(lists)}" if lists else ""
     unknown = f"no price list knows {', '.join(dict.fromkeys(told['unknown']))}" if told["unknown"] else ""

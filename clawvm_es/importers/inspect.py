@@ -123,6 +123,8 @@ def _session(sample: Fields) -> Transcript:
         elif event.text("event") not in _QUIET:
             state.talk.into.skip(Skip.UNKNOWN_RECORD if event.text("event") else Skip.MALFORMED_RECORD)
     state.talk.finish(messages, at_us)
+    called = any(event.text("event") == "model" for event in sample.objects("events"))
+    state.talk.into.skip(Skip.UNCLAIMED_USAGE, not called and bool(sample.fields("model_usage")))
     return state.talk.into
 
 

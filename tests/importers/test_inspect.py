@@ -259,3 +259,11 @@ def test_a_sample_without_events_begins_at_no_time() -> None:
     (recording,) = parse(log({"id": 1, "epoch": 1, "messages": [said("user", "hi"), said("assistant", "ok")]}), "x")
     assert recording.began_us == 0
     assert [type(step) for step in recording.steps] == [UserMessage, ModelMessage]
+
+
+@pytest.mark.parametrize(("events", "counted"), [([], 1), ([model([], said("assistant", "a"))], 0)])
+def test_tokens_that_are_told_in_total_alone_are_counted(session: Any, events: list[Any], counted: int) -> None:
+    """A sample without calls of the model tells its tokens for no answer; with calls, each tells its own."""
+    messages = [said("user", "a"), said("assistant", "a")]
+    recording = session(messages, events, model_usage={"m": {"input_tokens": 3}})
+    assert recording.skipped.get("usage_without_answer", 0) == counted
