@@ -12,9 +12,9 @@ from clawvm_es.core.layout import levels_of_prompt
 from clawvm_es.core.state import State
 from clawvm_es.engine.render import Piece, Rendering, renderer_of, sealed
 from clawvm_es.engine.renderers import recorded
-from clawvm_es.errors import JournalDamaged, UsageError
+from clawvm_es.errors import UsageError
 from clawvm_es.journal import snapshots
-from clawvm_es.journal.lineage import Line, read_back, read_session
+from clawvm_es.journal.lineage import Line, lacks, read_back, read_session
 from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.journal.vault import commitment_to
 from clawvm_es.model.events import PromptAssembled, PromptRendered
@@ -107,7 +107,7 @@ def _last_up_to(line: Line, turn: int, high: int) -> int:
 def _turn_of(line: Line, version: int) -> int:
     row = next(line.read(version - 1, version), None)
     if row is None:
-        raise JournalDamaged(f"session {line.session_id} has no version {version}, but later ones")
+        raise lacks(line.session_id, version)
     return row.turn
 
 

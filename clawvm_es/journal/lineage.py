@@ -64,6 +64,11 @@ def descends_from_itself(session_id: str, stream: str) -> JournalDamaged:
     return JournalDamaged(f"session {session_id} descends from itself by way of {stream}")
 
 
+def lacks(session_id: str, version: int) -> JournalDamaged:
+    """The error of a session in which a version is missing before later ones."""
+    return JournalDamaged(f"session {session_id} has no version {version}, but later ones")
+
+
 def lineage(log: EventLog, session_id: str, upto: int | None = None) -> tuple[Segment, ...]:
     """The streams that hold a session's events up to version `upto`, oldest first; empty if there is no session."""
     return segments(log.first, session_id, upto)
@@ -132,8 +137,13 @@ class Blocks:
     _kept: dict[int, list[Recorded]] = attrs.field(factory=dict)
 
     def back(self, upto: int) -> Iterator[Recorded]:
-        """The events from version `upto` back to the first, newest first."""
+        """The events from version `upto` back to the first, newest first.
+
+        Raises `JournalDamaged` where versions are missing.
+        """
         for number in range((upto - 1) // _PIECE, -1, -1):
+            if number and not self._block(number):
+                raise lacks(self.line.session_id, min(upto, (number + 1) * _PIECE))
             yield from (row for row in reversed(self._block(number)) if row.version <= upto)
 
     def onwards(self, after: int) -> Iterator[Recorded]:
@@ -178,11 +188,17 @@ class SessionRows:
 
 
 def read_back(log: EventLog, session_id: str, upto: int) -> Iterator[Recorded]:
-    """The events of a session from version `upto` back to its first, read piece by piece."""
+    """The events of a session from version `upto` back to its first, read piece by piece.
+
+    Raises `JournalDamaged` where versions are missing.
+    """
     piece = _PIECE
     while upto > 0:
         after = max(0, upto - piece)
-        yield from reversed(list(read_session(log, session_id, after, upto)))
+        rows = list(read_session(log, session_id, after, upto))
+        if after and not rows:
+            raise lacks(session_id, upto)
+        yield from reversed(rows)
         upto, piece = after, min(piece * 2, _PIECES_MAX)
 
 

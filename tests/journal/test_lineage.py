@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from clawvm_es.errors import JournalDamaged, UsageError
@@ -129,3 +131,23 @@ def test_a_fork_after_the_first_event_is_sound() -> None:
     """The earliest possible fork is of version 1."""
     firsts = {"s": first(SessionForked("p", 1, ""), 2), "p": first(BudgetChanged(1), 1)}
     assert segments(firsts.get, "s") == (Segment("p", 1), Segment("s"))
+
+
+class Holed(MemoryLog):
+    """A log whose streams lack the versions 3 to 8."""
+
+    def read(self, stream: str, after: int = 0, upto: int | None = None) -> Iterator[Recorded]:
+        """The events that are not missing."""
+        return (row for row in super().read(stream, after, upto) if not 3 <= row.version <= 8)
+
+
+def test_reading_back_ends_at_versions_that_are_missing(monkeypatch) -> None:
+    """An event of a huge version, far above the one before it, would be looked for in every piece between them."""
+    monkeypatch.setattr(module, "_PIECE", 2)
+    monkeypatch.setattr(module, "_PIECES_MAX", 2)
+    with Holed() as log:
+        log.append("a", [budget(n) for n in range(1, 11)])
+        for back in (read_back(log, "a", 10), Blocks(Line(log, "a")).back(10)):
+            assert [next(back).version, next(back).version] == [10, 9]
+            with pytest.raises(JournalDamaged, match="a has no version 8, but later ones"):
+                next(back)
