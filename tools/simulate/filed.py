@@ -173,6 +173,7 @@ class SQLiteWorld:
             else:
                 each._closed = True
                 each._lock.close()
+                each._wal.close()
 
     def end(self, process: Process) -> None:
         """Let a process close its journal and go."""
