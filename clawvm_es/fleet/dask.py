@@ -98,12 +98,15 @@ def _windowed(
                 future = client.submit(_done, function, chunk, _files(client, chunk), code_digest(), pure=False)
                 begins[future] = at
                 at += len(chunk)
-            future = _ended(client, list(begins))
-            results, seconds = _result(future)
+            future, (results, seconds) = _ended(client, list(begins))
             first = begins.pop(future)
             future.release()
             size = max(1, min(_CHUNK_MAX, int(CHUNK_S * len(results) / max(seconds, 1e-6))))
             yield from enumerate(results, first)
+    except KilledWorker as error:
+        raise ClawVMError(
+            "a job ended one worker after another", hint="if memory ran out, give workers more; see their logs"
+        ) from error
     except CancelledError as error:
         raise ClawVMError("the connection to the cluster's scheduler is lost", hint=_AGAIN) from error
     finally:
@@ -111,26 +114,26 @@ def _windowed(
             client.cancel(list(begins), force=True)
 
 
-def _ended(client: Client, futures: Sequence[Future]) -> Future:
-    """Return one that ended; raises `ClawVMError` where there have been no workers for a while."""
-    seen = time.monotonic()
+def _ended(client: Client, futures: Sequence[Future]) -> tuple[Future, tuple[list[Any], float]]:
+    """Return one that ended, and its results; raises `ClawVMError` where there have been no workers for a while.
+
+    A worker that goes takes along results that were not fetched yet: they are waited for no longer than jobs are.
+    """
+    seen, patience_s = time.monotonic(), _LOOK_S
     while True:
+        ended = None
         with suppress(TimeoutError), client.as_current():
-            return next(iter(wait(futures, timeout=_LOOK_S, return_when="FIRST_COMPLETED").done))
+            ended = next(iter(wait(futures, timeout=_LOOK_S, return_when="FIRST_COMPLETED").done))
+            if ended.status == "finished":
+                return ended, ended.result(patience_s)
+        if ended is not None:
+            if ended.status in ("error", "cancelled"):
+                return ended, ended.result()  # raises what the job did, which may be a `TimeoutError`
+            patience_s *= 2
         if client.nthreads():
             seen = time.monotonic()
         elif time.monotonic() - seen > _ALONE_S:
             raise ClawVMError(f"the cluster has had no workers for {_ALONE_S:g} s", hint=_AGAIN)
-
-
-def _result(future: Future) -> tuple[list[Any], float]:
-    try:
-        found: tuple[list[Any], float] = future.result()
-    except KilledWorker as error:
-        raise ClawVMError(
-            "a job ended one worker after another", hint="if memory ran out, give workers more; see their logs"
-        ) from error
-    return found
 
 
 def _files(client: Client, chunk: Sequence[tuple[Any, ...]]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import signal
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -48,6 +49,11 @@ def dies(number: int) -> None:
 def slow(number: int) -> int:
     """Take a while."""
     return number + 0 * sum(range(5_000_000))
+
+
+def late(number: int) -> None:
+    """A job that gives up."""
+    raise TimeoutError(f"{number}: of its own")
 
 
 def fails(number: int) -> None:
@@ -175,6 +181,37 @@ def test_a_cluster_that_goes_away_is_told_in_a_line(monkeypatch):
                 own.sync(own.scheduler.close)
             with pytest.raises(ClawVMError, match=said):
                 list(found)
+
+
+@pytest.mark.sweep(sample=0)
+def test_a_result_that_is_lost_with_its_worker_is_not_waited_for(monkeypatch):
+    """A worker that goes between the end of its job and the fetch of the result leaves nobody who will have it."""
+    distributed = pytest.importorskip("distributed", reason="there is no dask here (pip install 'clawvm-es[dask]')")
+    from clawvm_es.fleet import dask
+
+    monkeypatch.setattr(dask, "_LOOK_S", 0.1)
+    monkeypatch.setattr(dask, "_ALONE_S", 0.5)
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, silence_logs=50
+    ) as own:
+
+        def lost(futures, **options):
+            ended = distributed.wait(futures, **options)
+            own.scale(0)
+            while own.scheduler.workers:
+                time.sleep(0.01)
+            return ended
+
+        monkeypatch.setattr(dask, "wait", lost)
+        with pytest.raises(ClawVMError, match=r"has had no workers for 0\.5 s"):
+            list(executor(f"dask:{own.scheduler_address}").as_done(told, JOBS))
+
+
+@pytest.mark.sweep(sample=0)
+def test_a_job_that_runs_out_of_its_time_is_told(cluster):
+    """A job may raise `TimeoutError`, which is not the one of a wait."""
+    with pytest.raises(TimeoutError, match="of its own"):
+        list(executor(cluster).as_done(late, [(1,)]))
 
 
 def test_a_worker_that_came_late_is_looked_at_too():
