@@ -256,6 +256,7 @@ def _put_back(state: State, page: Page) -> None:
     if state.holdable(page):
         state.present += 1
         state.arrivals[page.page_id] = None
+        unindex(state, page)
     if page.dirty:
         state.dirty[page.page_id] = None
     _require(state, page)

@@ -16,6 +16,7 @@ from clawvm_es.core.epochs import arrivals, room_of
 from clawvm_es.core.evolve import apply, fold
 from clawvm_es.core.layout import content_of, shown
 from clawvm_es.core.profiles import CLAWVM, CLAWVM_PAPER, CLAWVM_TURN, LRU, RECORDED, in_epochs
+from clawvm_es.core.ranking import build_index, index_of
 from clawvm_es.core.state import State
 from clawvm_es.errors import UsageError
 from clawvm_es.model import events as e
@@ -650,3 +651,17 @@ def test_the_marks_are_exact_parts_of_the_room(budget, fixed, directory, marks):
     assert room.tokens == budget - fixed - room.directory and room.directory in (0, directory)
     assert [room.low, room.cold_low] == [math.floor(Fraction(room.tokens * part, 1000)) for part in (low, cold_low)]
     assert room.mark == max(room.low, 0)
+
+
+@pytest.mark.parametrize("profile", [CLAWVM, LRU, CLAWVM_TURN], ids=lambda each: each.name)
+def test_a_page_that_comes_back_after_a_rewind_is_ranked_again(profile):
+    """The index that a session keeps is the one that is made anew, as by a process that opens the session later."""
+    given = running(1_000, profile)
+    given.when(e.BoundaryReached(Boundary.COMPACT, Trigger.CALLER, cut=Cut.REWIND, left=("p3",)))
+    given.turn()
+    given.when(e.BoundaryReached(Boundary.COMPACT, Trigger.CALLER, cut=Cut.COMPACT, left=("p4",), returned=("p3",)))
+    given.turn()
+    given.when(e.BoundaryReached(Boundary.COMPACT, Trigger.CALLER, cut=Cut.COMPACT, left=("p5",)))
+    given.turn()
+    assert "p3" in {step[3][0] for step in build_index(given.state).steps}
+    assert index_of(given.state).contents() == build_index(given.state).contents()
