@@ -6,7 +6,6 @@ import json
 import os
 import pickle
 import signal
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import ClawVMError, UsageError
 from clawvm_es.fleet import executor as executors
 from clawvm_es.fleet.executor import Local, code_digest, executor
+from tests.waiting import until
 
 JOBS = [(n, f"text {n}") for n in range(40)]
 
@@ -198,8 +198,7 @@ def test_a_result_that_is_lost_with_its_worker_is_not_waited_for(monkeypatch):
         def lost(futures, **options):
             ended = distributed.wait(futures, **options)
             own.scale(0)
-            while own.scheduler.workers:
-                time.sleep(0.01)
+            until(lambda: not own.scheduler.workers, "a cluster without workers")
             return ended
 
         monkeypatch.setattr(dask, "wait", lost)
