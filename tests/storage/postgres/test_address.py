@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import psycopg
 import pytest
 
 from clawvm_es.errors import JournalUnreachable, UsageError
-from clawvm_es.storage.postgres.address import Address, parse
-from clawvm_es.storage.postgres.appending import milliseconds
-from clawvm_es.storage.postgres.server import Server
+
+psycopg = pytest.importorskip("psycopg")
+from clawvm_es.storage.postgres.address import Address, parse  # noqa: E402
+from clawvm_es.storage.postgres.appending import milliseconds  # noqa: E402
+from clawvm_es.storage.postgres.server import Server  # noqa: E402
 
 PLACE = "postgresql://ann@db:5433/agents"
 READ = {

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from types import SimpleNamespace
 
-import psycopg
 import pytest
-from psycopg.pq import TransactionStatus
 
 from clawvm_es import errors
-from clawvm_es.storage.postgres import appending, erasing, server, waking
-from clawvm_es.storage.postgres.address import parse
-from clawvm_es.storage.postgres.server import Line, Server, translate
+
+psycopg = pytest.importorskip("psycopg")
+from psycopg.pq import TransactionStatus  # noqa: E402
+
+from clawvm_es.storage.postgres import appending, erasing, server, waking  # noqa: E402
+from clawvm_es.storage.postgres.address import parse  # noqa: E402
+from clawvm_es.storage.postgres.server import Line, Server, translate  # noqa: E402
 
 PLACE = "postgresql://ann@db:5433/agents"
 ADDRESS = parse(f"{PLACE}?schema=team")

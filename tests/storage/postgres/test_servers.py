@@ -31,10 +31,12 @@ from clawvm_es.errors import (
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.journal.ports import Capability, Durability
 from clawvm_es.model.events import ToolCalled
-from clawvm_es.storage.postgres import log as postgres_log
-from clawvm_es.storage.postgres import schema
 from clawvm_es.testing import FakeClock
 from clawvm_es.testing.logs import budget, new, used
+
+pytest.importorskip("psycopg")
+from clawvm_es.storage.postgres import log as postgres_log
+from clawvm_es.storage.postgres import schema
 
 SECRET = "hunter2-very-secret"
 
