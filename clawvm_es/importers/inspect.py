@@ -114,16 +114,16 @@ def _session(sample: Fields) -> Transcript:
     state = _Sample(sample.fields("attachments"))
     messages = [_message(state.attachments, each) for each in sample.objects("messages")]
     known = {message.identity for message in messages}
-    at_us = 0
+    at_us, called = 0, False
     for number, event in enumerate(sample.objects("events"), 1):
         at_us = state.talk.into.instant(event, "timestamp", number)
         state.talk.into.began(at_us)
         if event.text("event") == "model":
+            called = True
             _call(state, event, _pool(sample), known, at_us)
         elif event.text("event") not in _QUIET:
             state.talk.into.skip(Skip.UNKNOWN_RECORD if event.text("event") else Skip.MALFORMED_RECORD)
     state.talk.finish(messages, at_us)
-    called = any(event.text("event") == "model" for event in sample.objects("events"))
     state.talk.into.skip(Skip.UNCLAIMED_USAGE, not called and bool(sample.fields("model_usage")))
     return state.talk.into
 

@@ -88,19 +88,25 @@ def test_a_group_stands_whole_or_not_at_all():
             session.user_says(lines(turn))
 
 
+def left_behind(session):
+    """A result that an epoch no longer shows."""
+    session.user_says("Read it.")
+    page = ask(session, 1, lines(60))
+    prompt = session.assemble()
+    turn = 0
+    while shown(prompt, page) and turn < 40:
+        turn += 1
+        session.user_says(f"Next {turn}.")
+        ask(session, turn + 1, lines(30))
+        prompt = session.assemble()
+    assert not shown(prompt, page)
+    return page
+
+
 def test_a_page_that_is_needed_again_is_a_text_of_the_users_until_the_next_epoch():
     """LAW-MSG-4: page `p3`, whose group is gone, comes back behind everything, and rejoins its group later."""
     with memory_journal() as journal, opened(journal, budget_tokens=1_600) as session:
-        session.user_says("Read it.")
-        page = ask(session, 1, lines(60))
-        prompt = session.assemble()
-        turn = 0
-        while shown(prompt, page) and turn < 40:
-            turn += 1
-            session.user_says(f"Next {turn}.")
-            ask(session, turn + 1, lines(30))
-            prompt = session.assemble()
-        assert not shown(prompt, page)
+        page = left_behind(session)
         session.resolve(page)
         again = session.assemble()
         before, text = shown(again, page)
@@ -270,15 +276,7 @@ def test_an_answer_goes_back_in_its_own_form_where_its_provider_takes_it(shape, 
 def test_a_page_that_comes_again_has_a_pointer_before_it_unless_it_is_one():
     """The pointer says that a page is shown again; a page that comes as a pointer says so itself."""
     with memory_journal() as journal, opened(journal, budget_tokens=1_600) as session:
-        session.user_says("Read it.")
-        page = ask(session, 1, lines(60))
-        prompt = session.assemble()
-        turn = 0
-        while shown(prompt, page) and turn < 40:
-            turn += 1
-            session.user_says(f"Next {turn}.")
-            ask(session, turn + 1, lines(30))
-            prompt = session.assemble()
+        page = left_behind(session)
         state = session.state
         assert not state.fresh and state.pages[page].tokens[POINTER] > 0
         for rank, before in ((POINTER, Fidelity.ABSENT), (STRUCTURED, Fidelity.POINTER), (FULL, Fidelity.POINTER)):
