@@ -43,7 +43,7 @@ def install(harness: str, journal: str, as_json: bool) -> None:
 def uninstall(harness: str, journal: str, purge: bool, as_json: bool) -> None:
     """Take clawvm out of a harness: its settings are as they were before.
 
-    Journal and spool stay, and are named.
+    What its hooks told is recorded first. The journal stays, and is named.
 
     \b
     Example:

@@ -104,8 +104,8 @@ def ingest(journal: Journal, *, answering: str | None = None, wait_s: float = 0.
     not finish within `wait_s` seconds, nothing is recorded. Raises `JournalError` if the journal cannot be written.
     """
     found, folder = Ingested(), spool_of(journal.log.place)
-    with _alone(folder, wait_s) as alone:
-        if not alone:
+    with alone(folder, wait_s) as held:
+        if not held:
             found.problems.append("another process was taking what hooks told")
             return found
         for told in _by_session(folder, found).values():
@@ -145,8 +145,8 @@ def note(folder: Path, problem: str) -> bool:
 
 
 @contextmanager
-def _alone(folder: Path, wait_s: float) -> Iterator[bool]:
-    """Hold the spool's lock, if it is free within a time; a spool that cannot be written has none to hold."""
+def alone(folder: Path, wait_s: float) -> Iterator[bool]:
+    """Hold the spool's lock, if it is free within a time in seconds. Raises `OSError` if it cannot be made."""
     fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | CLOEXEC | NOFOLLOW, PRIVATE)
     try:
         yield _locked(fd, time.monotonic() + wait_s)
@@ -333,13 +333,16 @@ def newest(folder: Path, cwd: str) -> str | None:
     return next((known[place] for place in places if place in known), None)
 
 
-def take_quietly(path: str) -> None:
-    """Record waiting events for the journal at a path before a verb reads it; failures go to `clawvm doctor`."""
+def take_quietly(path: str, wait_s: float = 0.0) -> None:
+    """Record waiting events for the journal at a path before a verb reads it; failures go to `clawvm doctor`.
+
+    Another process that takes them is waited for at most `wait_s` seconds.
+    """
     folder = spool_of(path)
     if not waiting(folder) or not os.path.exists(path):
         return
     try:
-        with Journal.open(path, wait_s=0.5, hide_secrets=True) as journal:
-            ingest(journal)
+        with Journal.open(path, wait_s=max(wait_s, 0.5), hide_secrets=True) as journal:
+            ingest(journal, wait_s=wait_s)
     except Exception as error:  # the verb itself says what is wrong with the journal
         note(folder, f"{type(error).__name__}: {error}")

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ from clawvm_es.errors import UsageError
 from clawvm_es.files import FOLLOWED, PRIVATE, SPOOL, write_whole
 from clawvm_es.integrations import servers, settings, spool
 from clawvm_es.integrations.harnesses import HARNESSES, Harness
-from clawvm_es.integrations.ingest import LOCK, SESSIONS, spool_of, waiting
+from clawvm_es.integrations.ingest import LOCK, SESSIONS, alone, spool_of, take_quietly, waiting
 
 ENGINE: Final = "engine.json"
 BLANK: Final = b" " * (spool.ROOM_BYTES - 1) + b"\n"
@@ -28,6 +28,8 @@ _OWN_FOLDER: Final = "clawvm"
 """Name of the folder in the platform's data folder."""
 _BESIDE: Final = ("", "-wal", "-shm", "-journal", ".lock")
 """Endings of the files of a journal."""
+TAKING_S: Final = 30.0
+"""Time for which an uninstallation waits for a process that takes what hooks told, in seconds."""
 
 
 class Installed(msgspec.Struct, frozen=True):
@@ -141,7 +143,10 @@ def _write_settings(
 
 
 def uninstall(name: str, journal: str, *, purge: bool = False) -> Done:
-    """Remove our hooks from the harness's settings; journal and waiting events stay, unless they are purged."""
+    """Remove our hooks from the harness's settings; the journal stays, with what still waited, unless it is purged.
+
+    A process that is taking what hooks told is waited for.
+    """
     harness = harness_named(name)
     path = settings.real(harness.settings_path())
     before, document = settings.read(path)
@@ -157,12 +162,17 @@ def uninstall(name: str, journal: str, *, purge: bool = False) -> Done:
     if known is not None and known.made:
         with suppress(OSError):  # the harness has put something into it, or it is gone
             path.parent.rmdir()
-    others = _let_go(folder, harness)
-    if others:
-        if purge:
+    if not purge:
+        take_quietly(str(_journal(folder)), TAKING_S)
+    with ExitStack() as taking:
+        with suppress(OSError):  # the folder is gone, or cannot be written
+            taking.enter_context(alone(folder, TAKING_S))
+        others = _let_go(folder, harness)
+        if others and purge:
             raise UsageError(f"{', '.join(others)} still writes to this journal", hint="uninstall it there first")
-        return Done((*lines, f"{', '.join(others)} goes on with {folder}"))
-    return Done((*lines, *(_purge(folder) if purge else _left(folder))))
+        if others:
+            return Done((*lines, f"{', '.join(others)} goes on with {folder}"))
+        return Done((*lines, *(_purge(folder) if purge else _left(folder))))
 
 
 def _let_go(folder: Path, harness: Harness) -> list[str]:

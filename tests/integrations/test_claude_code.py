@@ -98,7 +98,8 @@ def test_a_plan_a_read_and_compactions(claude: ClaudeCode) -> None:
     assert "unknown_record" not in recording.skipped
     clawvm("doctor", home=claude.home)
     clawvm("uninstall", "claude-code", home=claude.home)
-    assert not claude.settings.exists() and not claude.spool.exists()
+    assert not claude.settings.exists()
+    assert not claude.spool.exists(), os.listdir(claude.spool)
 
 
 def test_five_compactions_in_a_row(claude: ClaudeCode) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import tomllib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from clawvm_es.integrations import install, json_text, settings
 from clawvm_es.integrations.harnesses import CLAUDE_CODE
+from clawvm_es.integrations.ingest import alone, spool_of
 from clawvm_es.integrations.install import engine_command
 from tests.integrations.sessions import Live
 
@@ -159,15 +161,39 @@ def test_another_journal(home: Path, run_verb: Run) -> None:
     assert json.loads(claude(home).read_text()) == FOREIGN
 
 
-def test_what_is_left_and_purged(home: Path, run_verb: Run) -> None:
-    """Journal and events that nobody took stay and are named; they are deleted where that is asked for."""
+def test_what_still_works_is_waited_for(home: Path, run_verb: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that takes events while hooks are uninstalled finishes first, and leaves nothing in the folder."""
+    run_verb("install", "claude-code")
+    folder = spool_of(home / "it's a journal.db")
+    taking = alone(folder, 0.0)
+    assert taking.__enter__()
+    (folder / "half written").touch()
+
+    def finishes(folder: Path, wait_s: float) -> AbstractContextManager[bool]:
+        assert not alone(folder, 0.0).__enter__() and wait_s > 0
+        (folder / "half written").unlink()
+        taking.__exit__(None, None, None)
+        return alone(folder, wait_s)
+
+    monkeypatch.setattr(install, "alone", finishes)
+    run_verb("uninstall", "claude-code")
+    assert not folder.exists()
+
+
+def test_what_is_left_and_purged(home: Path, run_verb: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits is recorded; journal and events that nobody can take stay and are named, and go if asked."""
+    monkeypatch.setattr(install, "TAKING_S", 0.0)
     run_verb("install", "claude-code")
     live = Live(home / "it's a journal.db", home / "work")
     live.hook("SessionStart", source="startup")
-    run_verb("hook", "ingest")
-    live.hook("Stop")
     said = run_verb("uninstall", "claude-code")
-    assert "it's a journal.db" in said and "1 events that no journal has" in said
+    assert "it's a journal.db" in said and "no journal has" not in said
+    assert not spool_of(live.journal).exists()
+    run_verb("install", "claude-code")
+    live.hook("Stop")
+    with alone(spool_of(live.journal), 0.0) as held:
+        assert held
+        assert "1 events that no journal has" in run_verb("uninstall", "claude-code")
     run_verb("sessions")
     run_verb("install", "claude-code")
     run_verb("install", "codex")
