@@ -23,6 +23,8 @@ Step: TypeAlias = tuple[int, int, int, tuple[str, int]]
 PLACE_BITS: Final = 40
 """Bits of a key that hold page number and rank, below the negated priority."""
 RANK_BITS: Final = 3
+_NEAREST: Final = 1000 * NEAR
+"""A whole quality at the greatest nearness."""
 
 
 def priority_of(key: int) -> int:
@@ -83,10 +85,12 @@ class Index:
         known_steps = self._entries.get(page_id)
         if known_steps:
             self._take_out(known_steps)
-        entries = self._entries[page_id] = self.steps_of(page_id, *facts)
+        number, hull, score, since = facts
+        aged, last = self._ages.step(self.turn - since)
+        entries = self._entries[page_id] = self._steps_of(page_id, number, hull, score, since, aged)
         if entries:
             self._put_in(entries)
-        due, known = self._ages.next_change(facts[3], self.turn), self._due.get(page_id)
+        due, known = None if last is None else since + last + 1, self._due.get(page_id)
         if due != known:
             if known is not None:
                 del self._calendar[known][page_id], self._due[page_id]
@@ -137,13 +141,18 @@ class Index:
         Keys rise along the hull, so that no later step of a page sorts before an earlier one: priorities are
         computed before gains are rounded down.
         """
+        return self._steps_of(page_id, number, hull, score, since, self._ages.at(self.turn - since))
+
+    def _steps_of(self, page_id: str, number: int, hull: Hull, score: int, since: int, aged: int) -> list[Step]:
         found: list[Step] = []
-        place, aged = number << RANK_BITS, self._ages.at(self.turn - since)
+        place = number << RANK_BITS
         if self._by_reuse:
             priority = score * aged
-            for rank, quality, cost in hull if priority > 0 else ():
-                gain = quality * priority // (1000 * NEAR)
-                found.append((place + rank - (priority << PLACE_BITS), cost, gain, (page_id, rank)))
+            if priority <= 0:
+                return found
+            place -= priority << PLACE_BITS
+            for rank, quality, cost in hull:
+                found.append((place + rank, cost, quality * priority // _NEAREST, (page_id, rank)))
             return found
         total = score + self._recency_weight * aged // 1000
         if total <= 0 and not self._by_recency:

@@ -16,7 +16,7 @@ level until the next assembly.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from clawvm_es.core.groups import exchange_tokens
 from clawvm_es.core.layout import content_of, of_page
@@ -31,8 +31,7 @@ def assembled(state: State, event: e.PromptAssembled) -> None:
     if event.trigger is not None:
         state.entries, state.standing, state.copies, state.superseded = {}, {}, {}, {}
         state.sent = state.exchange = 0
-    for entry in event.entries:
-        _append(state, entry)
+    _append(state, event.entries)
     state.exchange += exchange_tokens(state, event.entries)
     for page_id in state.rewritten:
         if page_id not in state.resident:  # its new content cannot stand in a prompt
@@ -45,14 +44,17 @@ def assembled(state: State, event: e.PromptAssembled) -> None:
         look(state, page_id)
 
 
-def _append(state: State, entry: Entry) -> None:
-    state.appended += 1
-    place, page_id = state.appended, entry.page_id
-    state.entries[place] = entry
-    state.copies[page_id] = (*state.copies.get(page_id, ()), place)
-    state.sent += entry.tokens
-    if page_id in state.pages:
-        state.standing[page_id] = place
+def _append(state: State, entries: Iterable[Entry]) -> None:
+    pages, copies, standing, sent, place = state.pages, state.copies, state.standing, state.sent, state.appended
+    for entry in entries:
+        place += 1
+        page_id = entry.page_id
+        state.entries[place] = entry
+        copies[page_id] = (*copies.get(page_id, ()), place)
+        sent += entry.tokens
+        if page_id in pages:
+            standing[page_id] = place
+    state.sent, state.appended = sent, place
 
 
 def written(state: State, known: Page, event: e.PageWritten) -> None:

@@ -29,14 +29,14 @@ class Ages:
     bounds: tuple[int, ...]
     values: tuple[int, ...]
 
+    def step(self, age: int) -> tuple[int, int | None]:
+        """Permille at an age in turns, and the last age that has it; None if all later ones have it too."""
+        place = bisect_left(self.bounds, age)
+        return self.values[place], self.bounds[place] if place < len(self.bounds) else None
+
     def at(self, age: int) -> int:
         """Permille at an age in turns."""
         return self.values[bisect_left(self.bounds, age)]
-
-    def next_change(self, since: int, turn: int) -> int | None:
-        """The first turn after `turn` at which the age counted from `since` lowers the value; None if never."""
-        place = bisect_left(self.bounds, turn - since)
-        return since + self.bounds[place] + 1 if place < len(self.bounds) else None
 
 
 RECENCY: Final = Ages((1, 4, 16, 64), (1000, 750, 500, 250, 0))

@@ -110,14 +110,14 @@ def test_indexes_are_equal_if_they_select_the_same():
 
 
 def test_ages_are_steps_whose_bounds_belong_to_the_younger():
-    """Up to a bound a value holds, right behind it the next one; the change comes in the turn after the bound."""
+    """Up to a bound a value holds, right behind it the next one."""
     ages = Ages((2, 5), (30, 20, 10))
     assert [ages.at(age) for age in range(8)] == [30, 30, 30, 20, 20, 20, 10, 10]
-    assert [ages.next_change(100, 100 + age) for age in range(8)] == [103, 103, 103, 106, 106, 106, None, None]
+    assert [ages.step(age) for age in range(7)] == [*[(30, 2)] * 3, *[(20, 5)] * 3, (10, None)]
     assert [recency(age) for age in (0, 1, 2, 4, 5, 16, 17, 64, 65, 1_000)] == [
         *(1_000, 1_000, 750, 750, 500, 500, 250, 250, 0, 0)
     ]
-    assert RECENCY.next_change(0, 64) == 65 and RECENCY.next_change(0, 65) is None
+    assert RECENCY.step(64) == (250, 64) and RECENCY.step(65) == (0, None)
 
 
 @pytest.mark.parametrize(

@@ -192,10 +192,10 @@ def test_the_default_policy_ranks_by_reuse():
 
 
 def test_steps_of_age_are_those_that_are_written_down():
-    """Nearness and recency at every age, beside the plain model's; and the turn at which each falls next."""
+    """Nearness and recency at every age, beside the plain model's; and the last age before each falls."""
     reuse, epoch = NEARNESS[Key.REUSE], NEARNESS[Key.EPOCH_REUSE]
     for steps, plain in ((reuse, nearness), (epoch, epoch_nearness), (RECENCY, recency)):
         for age in range(400):
             assert steps.at(age) == plain(age)
             falls = next((later for later in range(age + 1, 1000) if steps.at(later) != steps.at(age)), None)
-            assert steps.next_change(7, 7 + age) == (None if falls is None else 7 + falls)
+            assert steps.step(age) == (steps.at(age), None if falls is None else falls - 1)
