@@ -10,10 +10,12 @@ import json
 import os
 import random
 import shutil
+import stat
 from pathlib import Path
 
 import pytest
 
+import clawvm_es.files as common
 from clawvm_es.errors import DiskFailed, JournalFull, UnreadableInput
 from clawvm_es.journal.ports import Column
 from clawvm_es.storage.lake import files, manifests
@@ -109,6 +111,24 @@ def test_a_damaged_manifest_is_named(copy, raw):
         answer(copy)
 
 
+@pytest.mark.parametrize("gone", [["a.json"], ["b.json"], ["a.json", "b.json"], []])
+def test_a_manifest_that_is_missing_is_named(copy, gone):
+    """LAW-LAKE-3: a lake says that each journal has one; where a journal's files are gone too, none is due."""
+    for name in gone:
+        (copy / manifests.FOLDER / name).unlink()
+    if not gone:
+        shutil.rmtree(copy / manifests.FOLDER)
+    with pytest.raises(UnreadableInput, match=rf"{manifests.FOLDER}/{(gone or ['a.json'])[0]}: missing") as caught:
+        answer(copy)
+    assert "export" in caught.value.hint
+    for journal in ("a", "b"):
+        if gone and f"{journal}.json" not in gone:
+            continue
+        for table in TABLES:
+            (copy / table / f"{journal}.parquet").unlink()
+    assert len(answer(copy)) == (3 if len(gone) == 1 else 0)
+
+
 @pytest.mark.parametrize("name", [files.MARK, "manifests/b.json"])
 def test_a_pipe_is_not_waited_for(copy, name):
     """Neither in the place of the lake's mark nor of a manifest."""
@@ -122,6 +142,7 @@ def test_a_pipe_is_not_waited_for(copy, name):
 def test_an_export_of_an_earlier_version_is_answered(copy):
     """It has no manifest; one that is damaged so that DuckDB cannot open it is told all the same."""
     shutil.rmtree(copy / manifests.FOLDER)
+    (copy / files.MARK).write_text('{"format":1}\n')
     assert len(answer(copy)) == 6
     os.truncate(copy / "one" / "a.parquet", 0)
     with pytest.raises(UnreadableInput, match="one: damaged"):
@@ -141,7 +162,7 @@ def failing(monkeypatch, at: int, number: int) -> list[str]:
 
         return change
 
-    for place, name in ((Path, "mkdir"), (Path, "replace"), (Path, "open"), (files, "sync_path")):
+    for place, name in ((Path, "mkdir"), (os, "replace"), (Path, "open"), (Path, "chmod"), (common, "sync")):
         monkeypatch.setattr(place, name, before(name, getattr(place, name)))
     return done
 
@@ -216,3 +237,28 @@ def test_what_duckdb_says_of_the_disk_is_told(tmp_path, monkeypatch, number):
     with pytest.raises(KINDS[number], match="lake cannot be written: "):
         export(tmp_path / "lake", "a")
     assert contents(tmp_path / "lake") == before
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_a_lake_is_its_owners(tmp_path, umask):
+    """A new lake is private under any umask; one whose mark others may read gets files that they may read."""
+    before = os.umask(umask)
+    try:
+        export(tmp_path / "lake", "a")
+        assert {mode for _, mode in modes(tmp_path / "lake")} == {0o600}
+        assert stat.S_IMODE((tmp_path / "lake").stat().st_mode) == 0o700
+        (tmp_path / "lake" / files.MARK).chmod(0o640)
+        (tmp_path / "lake" / "one" / "a.parquet").chmod(0o644)
+        for journal_id in ("a", "b"):
+            export(tmp_path / "lake", journal_id)
+    finally:
+        os.umask(before)
+    others = {"lake.json": 0o640, "one/a.parquet": 0o644, "two/a.parquet": 0o600, "manifests/a.json": 0o600}
+    found = modes(tmp_path / "lake")
+    assert dict(found) == dict.fromkeys((name for name, _ in found), 0o640) | others
+
+
+def modes(folder: Path) -> list[tuple[str, int]]:
+    """The permissions of all files of a folder."""
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    return [(str(path.relative_to(folder)), stat.S_IMODE(path.stat().st_mode)) for path in found]

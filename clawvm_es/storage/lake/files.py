@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from clawvm_es.errors import ClawVMError, UnreadableInput, UsageError
-from clawvm_es.files import NO_SPACE, disk_error, read_regular, sync_path
+from clawvm_es.files import NO_SPACE, disk_error, mode_of, read_regular, sync_path, write_whole
 from clawvm_es.journal.ports import Column
 from clawvm_es.storage.lake import manifests
 from clawvm_es.storage.lake.manifests import Part
@@ -51,7 +51,7 @@ def _write_all(
     duckdb: Any, folder: str, journal_id: str, tables: Tables, rows: Mapping[str, Iterable[Sequence[Any]]]
 ) -> dict[str, int]:
     place = Path(folder)
-    place.mkdir(parents=True, exist_ok=True)
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
     marked = (place / MARK).exists()
     if marked:
         _check(place)
@@ -65,36 +65,33 @@ def _write_all(
         }
         parts = {name: manifests.part_of(made / name) for name in tables}
         if not marked:
-            _put(made / MARK, msgspec.json.encode({"format": FORMAT}) + b"\n", place / MARK)
+            write_whole(place / MARK, [msgspec.json.encode({"format": FORMAT, "manifests": True}) + b"\n"])
         _name(place, made, journal_id, parts)
     return counts
 
 
 def _name(place: Path, made: Path, journal_id: str, parts: Mapping[str, Part]) -> None:
-    """Give finished tables their names, after the manifest: if it is interrupted, some are not as it says."""
-    manifest = place / manifests.FOLDER / f"{journal_id}.json"
-    again, named = manifest.exists(), [manifest]
+    """Give finished tables their names, after the manifest: if it is interrupted, some are not as it says.
+
+    A new file has the permissions of the lake's mark, one that is replaced keeps its own.
+    """
+    manifest, mode = place / manifests.FOLDER / f"{journal_id}.json", mode_of(place / MARK)
+    again, named = manifest.exists(), list[Path]()
     for name in (manifests.FOLDER, *parts):
         (place / name).mkdir(exist_ok=True)
+    write_whole(made / manifest.name, [manifests.encoded(parts)])
+    targets = {made / manifest.name: manifest}
+    targets |= {made / name: place / name / f"{journal_id}.parquet" for name in parts}
     try:
-        _put(made / manifest.name, manifests.encoded(parts), manifest)
-        for name in parts:
-            named.append(place / name / f"{journal_id}.parquet")
-            (made / name).replace(named[-1])
-        for path in named:
-            sync_path(path.parent)
+        for source, target in targets.items():
+            named.append(target)
+            source.chmod(mode_of(target, mode))
+            source.replace(target)
+            sync_path(target.parent)
     except BaseException:
         for path in () if again else reversed(named):
             path.unlink(missing_ok=True)
         raise
-
-
-def _put(aside: Path, raw: bytes, path: Path) -> None:
-    """Write a file whole or not at all."""
-    aside.write_bytes(raw)
-    sync_path(aside)
-    aside.replace(path)
-    sync_path(path.parent)
 
 
 def _write(duckdb: Any, path: Path, journal_id: str, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> int:
@@ -141,8 +138,7 @@ def ask(folder: str, query: str, tables: Tables) -> tuple[list[str], list[tuple[
     """
     duckdb = _duckdb()
     place = Path(folder).absolute()
-    _check(place)
-    manifests.check(place, tables)
+    manifests.check(place, tables, _check(place))
     with duckdb.connect() as db:
         for name, columns in tables.items():
             try:
@@ -170,7 +166,8 @@ def _view(place: Path, name: str, columns: Sequence[Column]) -> str:
     return f'CREATE VIEW "{name}" AS SELECT NULL::VARCHAR AS journal_id, {typed} WHERE false'
 
 
-def _check(place: Path) -> None:
+def _check(place: Path) -> bool:
+    """Check a lake's mark; returns `True` if it says that every export has a manifest, as since they were made."""
     try:
         found = msgspec.json.decode(read_regular(place / MARK), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError) as error:
@@ -179,6 +176,7 @@ def _check(place: Path) -> None:
         ) from error
     if found.get("format") != FORMAT:
         raise UnreadableInput(f"{place}: the lake has format {found.get('format')}", hint="install a newer clawvm-es")
+    return bool(found.get("manifests"))
 
 
 def _duckdb() -> Any:

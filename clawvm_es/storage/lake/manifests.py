@@ -42,17 +42,26 @@ def encoded(tables: Mapping[str, Part]) -> bytes:
     return msgspec.json.encode(Manifest(tables=dict(tables)), order="sorted") + b"\n"
 
 
-def check(place: Path, tables: Iterable[str]) -> None:
-    """Check the files of these tables that the lake's manifests name; exports before them have none.
+def check(place: Path, tables: Iterable[str], everywhere: bool) -> None:
+    """Check the files of these tables that the lake's manifests name, and with `everywhere` that one names each file.
 
     Raises `UnreadableInput` for the first file that is missing or is not as it was exported.
     """
-    wanted = sorted(tables)
-    for path in sorted((place / FOLDER).glob("*.json")):
+    wanted, found = sorted(tables), sorted((place / FOLDER).glob("*.json"))
+    if everywhere:
+        _check_named(place, wanted, {path.stem for path in found})
+    for path in found:
         parts = _read(path).tables
         for name in wanted:
             if name in parts:
                 _check_part(place / name / f"{path.stem}.parquet", parts[name])
+
+
+def _check_named(place: Path, tables: Iterable[str], journals: set[str]) -> None:
+    for name in tables:
+        for path in sorted((place / name).glob("*.parquet")):
+            if path.stem not in journals:
+                raise UnreadableInput(f"{place / FOLDER / path.stem}.json: missing, beside {path}", hint=AGAIN)
 
 
 def _read(path: Path) -> Manifest:
