@@ -124,8 +124,8 @@ class Index:
             for step in entries:
                 insort(self.steps, step)
 
-    def advance(self, turn: int) -> tuple[str, ...]:
-        """Move to `turn` and rank again the pages that lose recency by then; returns them."""
+    def advance(self, turn: int) -> None:
+        """Move to `turn` and rank again the pages that lose recency by then."""
         due: list[str] = []
         for step in range(self.turn + 1, turn + 1):
             due.extend(self._calendar.pop(step, ()))
@@ -133,7 +133,6 @@ class Index:
         for page_id in due:
             del self._due[page_id]
             self._rank(page_id, self._facts[page_id])
-        return tuple(due)
 
     def steps_of(self, page_id: str, number: int, hull: Hull, score: int, since: int) -> list[Step]:
         """The steps of a page along its hull at this turn, in the order in which it takes them.
