@@ -65,6 +65,7 @@ def archive(
         for each in document["written"]
     ]
     lines += [f"{each}: removed, texts in it were erased" for each in document["removed"]]
+    lines += [f"! {each}: missing; its sessions count as not archived" for each in document["missing"]]
     kept = [f"{document[name]} {words}" for name, words in _KEPT if document[name]]
     written = f"{counted(document['sessions'], 'session')} written"
     lines.append(f"{output}: {', '.join([written, *kept])}")

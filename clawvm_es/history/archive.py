@@ -5,6 +5,7 @@ A run ends, before it writes anything, if a bundle in the folder is not as it wa
 LAW-ARCHIVE-2: an archived session is not written again, and the journal does not change.
 LAW-ARCHIVE-3: if a text of an archived session is erased later, a new bundle is written without it and the old
 removed.
+LAW-ARCHIVE-4: a bundle that left the folder is told by its name: `index` lists those that must be there.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from clawvm_es.journal.anchors import SecretKey, take_checkpoint
 from clawvm_es.journal.bundled import Header
 from clawvm_es.journal.ports import EventLog
 from clawvm_es.model.events import SCOPE_PREFIX, ContentRedacted
-from clawvm_es.storage.bundles import backend, reading
+from clawvm_es.storage.bundles import backend, index, reading
 
 EVENTS_AT_ONCE: Final = 20_000
 """Events after which a bundle is full; making one reads all hashes of the log."""
@@ -60,11 +61,14 @@ class Archive:
     folder: str
     log: EventLog
     held: list[Held] = attrs.field(factory=list)
+    missing: tuple[str, ...] = ()
+    """Bundles that the index lists and that are gone: their sessions are not held."""
 
     def __attrs_post_init__(self) -> None:
         """Check that each bundle is whole, and keep its first line. Raises `UnreadableInput`."""
         if os.path.exists(self.folder):
             self.held = [Held(path, _header(path)) for path in backend.bundles_in(self.folder)]
+            self.missing = index.missing(self.folder)
         for each in self.held:
             if each.header.journal_id != self.log.journal_id:
                 raise UsageError(
@@ -124,12 +128,18 @@ class Archive:
         for number, each in enumerate(old, 1):
             ids = ids_in_bundle(b"".join(reading.lines(each.path)).removesuffix(b"\n"), each.path)
             made.append(self._write([one for one in ids if not one.startswith(SCOPE_PREFIX)], note, key))
+            self.list_bundles(without=each.path)
             os.unlink(each.path)
             files.sync_path(self.folder)
             gone.append(each.path)
             if progress is not None:
                 progress(number, len(old))
         return made, gone
+
+    def list_bundles(self, without: str = "") -> None:
+        """Let the index list the bundles of the folder, but for one that is about to go."""
+        if self.held:
+            index.write(self.folder, [path for path in backend.bundles_in(self.folder) if path != without])
 
     def _write(self, ids: Sequence[str], note: bytes, key: SecretKey) -> Written:
         try:
@@ -155,13 +165,14 @@ class Archive:
             os.unlink(aside)
             raise
         files.sync_path(self.folder)
-        self.held.append(Held(path, reading.header(path)))
+        self.held.append(Held(path, _header(path)))
+        self.list_bundles()
         return Written(path, tuple(ids), os.path.getsize(path), size)
 
 
 def _header(path: str) -> Header:
     try:
-        return reading.header_of_whole(path)
+        return reading.header(path)
     except UnreadableInput as error:
         raise UnreadableInput(error.message, hint="move it away; then its sessions are archived again") from error
 

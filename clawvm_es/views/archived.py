@@ -36,10 +36,12 @@ def archived(
     due = [(row.session_id, row.events) for row in old if not archive.holds(row.session_id)]
     held = len(old) - len(due)
     written = [*renewed, *archive.write(due, key, progress)]
+    archive.list_bundles()
     return {
         "archive": folder,
         "written": [_document(each) for each in written],
         "removed": removed,
+        "missing": list(archive.missing),
         "sessions": sum(len(each.sessions) for each in written),
         "held": held,
         "open": len(rows) - len(closed),

@@ -113,7 +113,8 @@ def verified(path: str, fast: bool) -> tuple[list[dict[str, str]], list[dict[str
                 problems += [Problem("projections", "read models", detail) for detail in projections_problems(log)]
                 problems += snapshot_problems(log)
     except ClawVMError as error:
-        problems.append(Problem("read", "journal", error.message))
+        if all(each.detail != error.message for each in problems):  # what nothing reads is told once
+            problems.append(Problem("read", "journal", error.message))
     except DAMAGE as error:
         problems.append(Problem("read", "journal", f"cannot be read on: {error!r}"))
     return [attrs.asdict(each) for each in problems], [attrs.asdict(each) for each in notes], events, sessions

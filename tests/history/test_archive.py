@@ -21,7 +21,7 @@ from clawvm_es.history.redact import Target, redact
 from clawvm_es.journal.anchors import load_secret, make_key
 from clawvm_es.journal.codec import COMMITMENT_FIELDS
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.storage.bundles import reading
+from clawvm_es.storage.bundles import index, reading
 from clawvm_es.storage.bundles.backend import open_log as open_bundles
 from clawvm_es.storage.bundles.log import BundleLog
 from clawvm_es.testing import live_session
@@ -63,8 +63,11 @@ def run(place, capsys, *arguments: str) -> tuple[int, dict]:
 
 
 def held(place) -> list[str]:
-    """The names in the archive."""
-    return sorted(path.name for path in (place / "arch").iterdir())
+    """The names in the archive, all of which its index lists."""
+    names = sorted(path.name for path in (place / "arch").iterdir() if path.name != index.NAME)
+    if names:
+        assert json.loads((place / "arch" / index.NAME).read_bytes()) == {"bundles": names}
+    return names
 
 
 def test_closed_sessions_are_archived_once_and_verify(place, capsys):
@@ -254,7 +257,7 @@ def test_a_disk_that_fails_anywhere_leaves_no_half_bundle(place, monkeypatch):
 def test_a_damaged_bundle_is_not_counted_as_held(place, capsys, harm):
     """LAW-ARCHIVE-1: the run ends, names it, and writes nothing; once it is moved away, all is archived again."""
     assert run(place, capsys, "--older-than", "0s")[0] == 0
-    (path,) = (place / "arch").iterdir()
+    (path,) = (place / "arch").glob("*.gz")
     raw = path.read_bytes()
     if harm == "pipe":
         path.unlink()
@@ -274,3 +277,49 @@ def test_a_damaged_bundle_is_not_counted_as_held(place, capsys, harm):
     assert run(place, capsys, "--older-than", "0s") == (2, {})
     path.unlink()
     assert len(run(place, capsys, "--older-than", "0s")[1]["written"]) == 1
+
+
+def test_a_bundle_that_left_the_folder_is_named(place, capsys):
+    """LAW-ARCHIVE-4: whoever reads the folder is told; the verb says so once, and archives what may be archived."""
+    for wanted in ("a", "b"):
+        assert run(place, capsys, "--older-than", "0s", "--session", wanted)[0] == 0
+    gone, other = sorted((place / "arch").glob("*.gz"))
+    raw = gone.read_bytes()
+    gone.unlink()
+
+    def told() -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(["verify", str(place / "arch"), "--json"])
+        assert ended.value.code == 1
+        (problem,) = json.loads(capsys.readouterr().out)["problems"]
+        return problem["detail"]
+
+    assert told() == f"{gone}: missing, though archive.json lists it"
+    with pytest.raises(UnreadableInput, match=gone.name) as caught:
+        open_bundles(str(place / "arch"), wait_s=0, read_only=True, reproducible=False, group=False)
+    assert "archive" in caught.value.hint
+    other.rename(place / other.name)
+    assert told() == f"{gone}: missing, though archive.json lists it, as are 1 more"
+    (place / other.name).rename(other)
+    code, document = run(place, capsys, "--older-than", "0s")
+    assert (code, document["missing"], document["held"], len(document["written"])) == (0, [str(gone)], 1, 1)
+    assert len(held(place)) == 2 and run(place, capsys, "--older-than", "0s")[1]["missing"] == []
+    gone.write_bytes(raw)
+    assert run(place, capsys)[1]["missing"] == [] and gone.name in held(place)
+
+
+@pytest.mark.parametrize("raw", [b"", b"[]", b'{"bundles":[1]}', b'{"bundles":["\xff"]}', None])
+def test_an_index_that_was_damaged_is_named(place, capsys, raw):
+    """Nothing is read or written until it is moved away; then all that is there is listed again."""
+    assert run(place, capsys, "--older-than", "0s")[0] == 0
+    names, path = held(place), place / "arch" / index.NAME
+    path.unlink()
+    if raw is None:
+        os.mkfifo(path)
+    else:
+        path.write_bytes(raw)
+    with pytest.raises(UnreadableInput, match=index.NAME):
+        open_bundles(str(place / "arch"), wait_s=0, read_only=True, reproducible=False, group=False)
+    assert run(place, capsys, "--older-than", "0s") == (2, {})
+    path.unlink()
+    assert run(place, capsys)[0] == 0 and held(place) == names

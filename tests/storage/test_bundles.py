@@ -14,6 +14,7 @@ from clawvm_es.journal.anchors import load_secret, make_key, take_checkpoint
 from clawvm_es.storage.bundles import backend, reading
 from clawvm_es.storage.bundles.log import BundleLog
 from clawvm_es.testing import live_session, memory_journal
+from clawvm_es.views import verification
 
 NOW = 1_800_000_000
 
@@ -86,8 +87,17 @@ def test_a_bundle_that_was_cut_anywhere_is_not_read(whole, path, packed) -> None
         with pytest.raises(UnreadableInput) as caught:
             reading.read(put(cut))
         assert str(path) in caught.value.message
-    with pytest.raises(UnreadableInput, match="cut, or changed"):
-        reading.read(put(whole.replace(b'"turn":0', b'"turn":0 ', 1)))
+    put(whole.replace(b'"turn":0', b'"turn":0 ', 1))
+    for read in (reading.read, reading.header):
+        with pytest.raises(UnreadableInput, match="cut, or changed"):
+            read(path)
+
+
+@pytest.mark.parametrize("harm", [lambda raw: raw[:-99], lambda raw: raw.replace(b'"turn":1', b'"turn":2', 1)])
+def test_what_is_wrong_with_a_bundle_is_told_once(whole, path, harm) -> None:
+    """By `verify`, which finds it when it looks at the file, and again when it opens it."""
+    document = verification(write(path, harm(whole)))
+    assert [(each["what"], each["where"]) for each in document["problems"]] == [("file", path)]
 
 
 def test_a_packed_bundle_that_was_changed_is_told_in_one_line(whole, path) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from clawvm_es.errors import ClawVMError, JournalReadOnly, NotAJournal, UnreadableInput, UsageError
 from clawvm_es.journal.problems import Note, Problem, silent
+from clawvm_es.storage.bundles import index
 from clawvm_es.storage.bundles.log import BundleLog
 from clawvm_es.storage.bundles.reading import read
 
@@ -20,7 +21,9 @@ __all__ = ["exists", "is_place", "open_log", "verify"]
 
 def is_place(path: str) -> bool:
     """Tell whether a path names a bundle, or a folder that holds one."""
-    return path.endswith(SUFFIXES) or (os.path.isdir(path) and bool(bundles_in(path)))
+    return path.endswith(SUFFIXES) or (
+        os.path.isdir(path) and bool(bundles_in(path) or os.path.lexists(os.path.join(path, index.NAME)))
+    )
 
 
 def bundles_in(folder: str) -> list[str]:
@@ -29,6 +32,15 @@ def bundles_in(folder: str) -> list[str]:
         return sorted(str(Path(folder, name)) for name in os.listdir(folder) if name.endswith(SUFFIXES))
     except OSError as error:
         raise NotAJournal(f"{folder}: {error.strerror}") from error
+
+
+def _whole(folder: str) -> list[str]:
+    """The bundles of a folder. Raises `UnreadableInput` if its index lists one that is gone."""
+    if gone := index.missing(folder):
+        more = f", as are {len(gone) - 1} more" if len(gone) > 1 else ""
+        hint = "put it back, or archive its sessions again: clawvm archive J -o DIR"
+        raise UnreadableInput(f"{gone[0]}: missing, though {index.NAME} lists it{more}", hint=hint)
+    return bundles_in(folder)
 
 
 def exists(place: str) -> bool:
@@ -42,7 +54,7 @@ def open_log(place: str, *, wait_s: float, read_only: bool, reproducible: bool, 
         raise UnreadableInput(f"{place}: there is no journal here")
     if not read_only:
         raise JournalReadOnly(f"{place} is a bundle, which is only read", hint="write to the journal that it is from")
-    paths = bundles_in(place) if os.path.isdir(place) else [place]
+    paths = _whole(place) if os.path.isdir(place) else [place]
     if not paths:
         raise UsageError(f"{place} holds no bundle")
     return BundleLog(place, [read(path) for path in paths])

@@ -44,11 +44,6 @@ def lines(path: str) -> Iterator[bytes]:
 
 
 def header(path: str) -> Header:
-    """The first line of a bundle alone."""
-    return header_of(next(lines(path), b"").removesuffix(b"\n"), path)
-
-
-def header_of_whole(path: str) -> Header:
     """The first line of a bundle that is as long, and has the bytes, that its last line says."""
     numbered = _checked(path)
     found = header_of(next(numbered)[1], path)
