@@ -49,6 +49,11 @@ class UnreadableInput(ClawVMError, ValueError):
     """An input file is missing, has no known format, or is so damaged that skipping records does not help."""
 
 
+def no_journal(place: str) -> UnreadableInput:
+    """The error of a place at which a verb or a caller expected a journal."""
+    return UnreadableInput(f"{place}: there is no journal here", hint="check the path; clawvm import makes a journal")
+
+
 class CellFailed(ClawVMError):
     """A cell of the evaluation raised; the message names experiment and key, its own error is the cause."""
 

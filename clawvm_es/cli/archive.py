@@ -61,7 +61,7 @@ def archive(
         )
     lines = [
         f"{each['file']}: {counted(len(each['sessions']), 'session')}, {each['bytes']:,} bytes "
-        f"({each['unpacked_bytes']} unpacked)"
+        f"({each['unpacked_bytes']:,} unpacked)"
         for each in document["written"]
     ]
     lines += [f"{each}: removed, texts in it were erased" for each in document["removed"]]
@@ -72,4 +72,4 @@ def archive(
     emit(document, lines, as_json)
 
 
-_KEPT: Final = (("held", "there already"), ("open", "still open"), ("young", "too young"))
+_KEPT: Final = (("held", "there already"), ("open", "still open (--open archives them too)"), ("young", "too young"))

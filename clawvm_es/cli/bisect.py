@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clawvm_es import views
-from clawvm_es.cli.options import complete_pages, journal_argument, json_option, session_option
+from clawvm_es.cli.options import complete_names, complete_pages, journal_argument, json_option, session_option
 from clawvm_es.cli.output import style
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _SHOWN = 8
 @journal_argument
 @session_option
 @click.option("--when", "expression", metavar="EXPR", help="A question in the language below.")
-@click.option("--fault", metavar="TYPE", help="The first fault of this type.")
+@click.option("--fault", metavar="TYPE", shell_complete=complete_names, help="The first fault of this type.")
 @click.option("--python", "file", type=click.Path(), metavar="FILE", help="A file with `def holds(state) -> bool`.")
 @click.option("--page", metavar="ID", shell_complete=complete_pages, help="With --fault: only faults of this page.")
 @click.option("--good", metavar="PLACE", help="VERSION or turn:N at which it does not hold. Default: the beginning.")

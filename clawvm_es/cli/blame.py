@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from clawvm_es import views
-from clawvm_es.cli.options import complete_pages, journal_argument, json_option, place_options, session_option
+from clawvm_es.cli.options import complete_subjects, journal_argument, json_option, place_options, session_option
 from clawvm_es.cli.output import counted, style
 
 COLOURS: Final = {"+": "green", "-": "red", "@": "cyan"}
@@ -20,7 +20,7 @@ SHOWN: Final = 12
 
 @click.command()
 @journal_argument
-@click.argument("subject", metavar="FIELD|PAGE", shell_complete=complete_pages)
+@click.argument("subject", metavar="FIELD|PAGE", shell_complete=complete_subjects)
 @session_option
 @place_options
 @click.option("--rejected", is_flag=True, help="Also the updates that were rejected, with the reason.")

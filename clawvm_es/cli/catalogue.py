@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from clawvm_es.cli.options import json_option
+from clawvm_es.cli.options import Whole, json_option
 
 
 @click.command()
 @click.argument("folder", type=click.Path(), metavar="DIR")
 @click.argument("question", required=False, metavar="[SQL]")
-@click.option("--turn", type=click.IntRange(0), default=0, metavar="N", help="Of ready questions: after this turn.")
+@click.option("--turn", type=Whole(0), default=0, metavar="N", help="Of ready questions: after this turn.")
 @json_option
 def catalogue(folder: str, question: str | None, turn: int, as_json: bool) -> None:
     """Query a folder of journals exported as Parquet: in SQL, or by the name of a ready question.

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clawvm_es import views
-from clawvm_es.cli.options import OTHER_POLICIES, complete_policies, journal_argument, json_option, session_option
+from clawvm_es.cli.options import (
+    OTHER_POLICIES,
+    Whole,
+    complete_policies,
+    journal_argument,
+    json_option,
+    session_option,
+)
 
 if TYPE_CHECKING:
     from clawvm_es.history.whatif import Setting
@@ -21,7 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--policy", metavar="NAME", shell_complete=complete_policies, help=f"Decide under clawvm, {OTHER_POLICIES}."
 )
-@click.option("--budget", type=click.IntRange(1), metavar="TOKENS", help="Decide under this budget.")
+@click.option("--budget", type=Whole(1), metavar="TOKENS", help="Decide under this budget.")
 @json_option
 def check(
     journal: str, claim: str, session: str | None, policy: str | None, budget: int | None, as_json: bool

@@ -1,4 +1,4 @@
-"""Shell completion of sessions, pages and policies, from the journal that the typed words name.
+"""Shell completion: sessions, pages and fields of the journal that the typed words name, and names of the program.
 
 It reads stored rows without writing or folding, and offers nothing if it cannot read.
 """
@@ -6,7 +6,7 @@ It reads stored rows without writing or folding, and offers nothing if it cannot
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -46,6 +46,26 @@ def policies(_: click.Context, __: click.Parameter, incomplete: str) -> list[Com
     return _items(PROFILES, incomplete)
 
 
+def fields(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The fields of the durable store with this prefix, in the named session, or in all."""
+    try:
+        return _items(_fields(context), incomplete)
+    except Exception:
+        return []
+
+
+def subjects(context: click.Context, option: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The pages and the fields with this prefix."""
+    return [*pages(context, option, incomplete), *fields(context, option, incomplete)]
+
+
+def names(context: click.Context, option: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The names with this prefix that an option takes; of a list with commas, its last one."""
+    listed, comma, last = incomplete.rpartition(",")
+    words = _NAMES[str(option.name)]()
+    return [CompletionItem(f"{listed}{comma}{item.value}") for item in _items(words, last)]
+
+
 def journal(context: click.Context, argument: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete a verb's journal with files; if the journal is known, complete the verb's next argument.
 
@@ -59,6 +79,89 @@ def journal(context: click.Context, argument: click.Parameter, incomplete: str) 
     if 0 <= behind < len(others):
         offered += others[behind].shell_complete(context, incomplete)
     return offered
+
+
+def _formats() -> Iterable[str]:
+    from clawvm_es.importers import FORMATS
+
+    return FORMATS
+
+
+def _prices() -> Iterable[str]:
+    from clawvm_es.prices.lists import NAMES
+
+    return NAMES
+
+
+def _events() -> Iterable[str]:
+    from clawvm_es.model.events import EVENT_TYPES
+
+    return sorted(EVENT_TYPES)
+
+
+def _page_types() -> Iterable[str]:
+    from clawvm_es.model.pages import PageType
+
+    return PageType
+
+
+def _faults() -> Iterable[str]:
+    from clawvm_es.model.facts import FaultType
+
+    return FaultType
+
+
+def _mechanisms() -> Iterable[str]:
+    from clawvm_es.model.profile import Capability
+
+    return Capability
+
+
+def _renderers() -> Iterable[str]:
+    from clawvm_es.representations.messages import RENDERERS
+
+    return RENDERERS
+
+
+def _tables() -> Iterable[str]:
+    from tabulate import tabulate_formats
+
+    return tuple(tabulate_formats)
+
+
+def _parts() -> Iterable[str]:
+    from clawvm_es.evaluation.experiments import ALL, PARTS
+
+    return (*PARTS, ALL)
+
+
+def _families() -> Iterable[str]:
+    from clawvm_es.evaluation.families import FAMILIES
+
+    return FAMILIES
+
+
+def _evaluated() -> Iterable[str]:
+    from clawvm_es.evaluation.policies import POLICIES
+
+    return POLICIES
+
+
+_NAMES: Final[Mapping[str, Callable[[], Iterable[str]]]] = {
+    "families": _families,
+    "fault": _faults,
+    "fmt": _tables,
+    "format_": _formats,
+    "page_type": _page_types,
+    "parts": _parts,
+    "policies": _evaluated,
+    "prices": _prices,
+    "renderer": _renderers,
+    "renderers": lambda: ("messages", "frames"),
+    "types": _events,
+    "without": _mechanisms,
+}
+"""Parameter → the names that it takes, for parameters whose names are the same in every journal."""
 
 
 def _items(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
@@ -111,6 +214,18 @@ def _pages(context: click.Context) -> list[str]:
         known = _known(log)
         found = [each for each in known if each == wanted] or [each for each in known if each.startswith(wanted)]
         return _page_ids(log, found[0]) if len(found) == 1 else []
+
+
+def _fields(context: click.Context) -> list[str]:
+    from clawvm_es import views
+    from clawvm_es.storage import open_log
+
+    path, wanted = _path(context), context.params.get("session")
+    if path is None:
+        return []
+    with open_log(path, read_only=True) as log:
+        rows = views.store(log, views.chosen(log, wanted) if wanted else None)["fields"]
+    return sorted({row["field"] for row in rows})
 
 
 def _page_ids(log: EventLog, session_id: str) -> list[str]:

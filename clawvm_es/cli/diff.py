@@ -14,7 +14,7 @@ import click
 
 from clawvm_es import views
 from clawvm_es.cli.blame import COLOURS
-from clawvm_es.cli.options import journal_argument, json_option, session_option
+from clawvm_es.cli.options import Whole, journal_argument, json_option, session_option
 from clawvm_es.cli.output import counted, hanging, style, whole
 from clawvm_es.cli.place import also_meant
 from clawvm_es.cli.tables import table
@@ -32,7 +32,7 @@ _NAMED = 12
     "--against", type=click.Path(dir_okay=False), metavar="JOURNAL", callback=also_meant, help="B is in this journal."
 )
 @click.option("--times", is_flag=True, help="Of two sessions compare also times and the provider's token counts.")
-@click.option("--limit", "-n", type=click.IntRange(0), default=10, show_default=True, help="Differences to list.")
+@click.option("--limit", "-n", type=Whole(0), metavar="N", default=10, show_default=True, help="Differences to list.")
 @click.option("--prompt", "full", is_flag=True, help="The whole unified diff of the two prompts.")
 @json_option
 def diff(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from clawvm_es.cli.options import executor_option, json_option
+from clawvm_es.cli.options import Whole, complete_names, executor_option, json_option
 from clawvm_es.cli.output import progress_bars, say
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _WIDEST: Final = 104
 
 
 @click.command("eval")
-@click.argument("parts", nargs=-1, metavar="[PART]…")
+@click.argument("parts", nargs=-1, metavar="[PART]…", shell_complete=complete_names)
 @click.option("--out", required=True, type=click.Path(), metavar="DIR", help="Folder for the report.")
 @click.option(
     "--traces",
@@ -28,12 +28,21 @@ _WIDEST: Final = 104
     help="Folder of recorded sessions, for the real part. Default: $CLAWVM_TRACES.",
 )
 @click.option("--budget", "budgets", multiple=True, type=int, metavar="TOKENS", help="Only at this budget.")
-@click.option("--policy", "policies", multiple=True, metavar="NAME", help="Only this policy.")
-@click.option("--family", "families", multiple=True, metavar="NAME", help="Only this family of workloads.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the families' sessions.")
+@click.option(
+    "--policy", "policies", multiple=True, metavar="NAME", shell_complete=complete_names, help="Only this policy."
+)
+@click.option(
+    "--family",
+    "families",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_names,
+    help="Only this family of workloads.",
+)
+@click.option("--seed", type=int, metavar="N", default=1, show_default=True, help="Seed of the families' sessions.")
 @click.option(
     "--fixed",
-    type=click.IntRange(0),
+    type=Whole(0),
     default=0,
     metavar="TOKENS",
     help="Charge recorded turns for a fixed region of this size.",
@@ -43,9 +52,10 @@ _WIDEST: Final = 104
     "renderers",
     multiple=True,
     metavar="NAME",
+    shell_complete=complete_names,
     help="Only as messages (arguments of calls counted), or in frames (pages alone). Default: both, each apart.",
 )
-@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes. Default: one for each core.")
+@click.option("--workers", type=Whole(1), metavar="N", help="Processes. Default: one for each core.")
 @executor_option
 @click.option("--fresh", is_flag=True, help="Begin anew: remove what an evaluation left in the folder.")
 @json_option

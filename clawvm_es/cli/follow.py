@@ -10,6 +10,7 @@ import click
 
 from clawvm_es.cli.options import (
     OTHER_POLICIES,
+    Whole,
     complete_policies,
     counter_option,
     format_option,
@@ -49,7 +50,7 @@ INTERVAL_S = 1.0
     shell_complete=complete_policies,
     help=f"Default: as the harness had it; else clawvm, {OTHER_POLICIES}.",
 )
-@click.option("--budget", type=click.IntRange(1), metavar="TOKENS", help="Tokens of one prompt, under a policy.")
+@click.option("--budget", type=Whole(1), metavar="TOKENS", help="Tokens of one prompt, under a policy.")
 @counter_option
 @tools_option
 @seed_option

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 )
 @click.option("--rerun", is_flag=True, help="Give the fork the rest of the parent's inputs, and compare.")
 @click.option("--allow-new-calls", is_flag=True, help="Let tools run for calls that the parent did not record.")
-@click.option("--seed", type=int, help="The number that the journal's salts are derived from, if they are.")
+@click.option("--seed", type=int, metavar="N", help="The seed of the journal, if it was made with one.")
 @wait_option
 @json_option
 def fork(

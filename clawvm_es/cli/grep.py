@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from clawvm_es import views
-from clawvm_es.cli.options import journal_argument, json_option, place_options, session_option
+from clawvm_es.cli.options import (
+    Whole,
+    complete_names,
+    events_options,
+    journal_argument,
+    json_option,
+    sessions_option,
+)
 from clawvm_es.cli.output import style
 from clawvm_es.cli.tables import Column, emit_rows, shape_options
 
@@ -23,15 +30,20 @@ _BEFORE: Final = 30
 @click.command()
 @journal_argument
 @click.argument("pattern")
-@session_option
-@place_options
+@sessions_option
+@events_options
 @click.option(
-    "--type", "types", multiple=True, metavar="TYPE", help="Only texts of events of this type (repeatable)."
+    "--type",
+    "types",
+    multiple=True,
+    metavar="TYPE",
+    shell_complete=complete_names,
+    help="Only texts of events of this type (repeatable).",
 )
 @click.option("--regex", is_flag=True, help="PATTERN is a regular expression, searched for in every text.")
 @click.option("--ignore-case", "-i", is_flag=True, help="With --regex: upper and lower case are the same.")
 @click.option("--index", is_flag=True, help="First index the texts that were written since the last time.")
-@click.option("--limit", "-n", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@click.option("--limit", "-n", type=Whole(1), metavar="N", default=50, show_default=True, help="At most so many.")
 @shape_options
 @json_option
 @click.pass_context

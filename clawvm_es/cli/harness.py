@@ -123,9 +123,13 @@ def hook(what: str, journal: str, answering: str | None, as_json: bool) -> None:
         return
     from clawvm_es.engine.journal import Journal
     from clawvm_es.integrations.ingest import ingest as taken
+    from clawvm_es.integrations.ingest import spool_of
 
     with Journal.open(journal, hide_secrets=True) as opened:
         found = taken(opened, wait_s=5)
+        reporting = spool_of(opened.log.place).is_dir()
     document = {"taken": found.taken, "appended": found.appended, "problems": found.problems}
     told = f"{counted(found.taken, 'event')} of hooks, {counted(found.appended, 'event')} appended"
+    if not reporting:
+        told = f"no harness reports to {journal} (clawvm install sets up one)"
     emit({"journal": journal, **document}, [told, *found.problems], as_json)

@@ -8,7 +8,16 @@ from typing import Any
 import click
 
 from clawvm_es import views
-from clawvm_es.cli.options import journal_argument, json_option, place_options, session_option
+from clawvm_es.cli.options import (
+    complete_fields,
+    complete_names,
+    journal_argument,
+    json_option,
+    place_options,
+    prompt_options,
+    session_option,
+    sessions_option,
+)
 from clawvm_es.cli.tables import Column, emit_rows, shape_options
 
 _PAGE_COLUMNS = (
@@ -26,7 +35,7 @@ _PAGE_COLUMNS = (
 @session_option
 @place_options
 @click.option("--resident", is_flag=True, help="Only pages that are in the prompt.")
-@click.option("--type", "page_type", metavar="TYPE", help="Only pages of this type.")
+@click.option("--type", "page_type", metavar="TYPE", shell_complete=complete_names, help="Only pages of this type.")
 @shape_options
 @json_option
 def pages(
@@ -62,7 +71,7 @@ _PIECE_COLUMNS = (
 @click.command()
 @journal_argument
 @session_option
-@place_options
+@prompt_options
 @click.option("--outline", is_flag=True, help="The prompt's pages and sizes in order, without their texts.")
 @click.option("--provenance", "where_from", is_flag=True, help="Where each span of the prompt came from.")
 @shape_options
@@ -146,9 +155,9 @@ _SPAN_COLUMNS = (
 
 @click.command()
 @journal_argument
-@session_option
+@sessions_option
 @place_options
-@click.option("--field", metavar="NAME", help="Only this field.")
+@click.option("--field", metavar="NAME", shell_complete=complete_fields, help="Only this field.")
 @click.option("--history", "every", is_flag=True, help="Every version of every field.")
 @click.option("--updates", is_flag=True, help="All proposed updates, with why some were rejected.")
 @shape_options
@@ -180,7 +189,8 @@ def store(
             log, wanted, version=version, turn=turn, field=field, history=every, updates=updates
         )
     found = document["updates" if updates else "fields"]
-    empty = "no updates" if updates else "the store is empty"
+    of_field = "" if field is None else f" of a field {field!r}"
+    empty = f"no updates{of_field}" if updates else f"no versions{of_field}" if of_field else "the store is empty"
     emit_rows(document, found, _UPDATE_COLUMNS if updates else _FIELD_COLUMNS, as_json, empty=empty)
 
 

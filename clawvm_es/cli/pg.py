@@ -22,6 +22,16 @@ def pg() -> None:
     """
 
 
+def _server(url: str) -> str:
+    """The URL of a server, without its password; raises `UsageError` for the place of a file."""
+    from clawvm_es.errors import UsageError
+    from clawvm_es.urls import shown
+
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise UsageError(f"{url!r} is no URL of PostgreSQL", hint="postgresql://USER@HOST/DATABASE")
+    return shown(url)
+
+
 @pg.command()
 @click.argument("url")
 @click.option("--writer", metavar="ROLE", default="clawvm_writer", show_default=True, help="Role that may append.")
@@ -40,9 +50,8 @@ def init(url: str, writer: str, reader: str, reproducible: bool, as_json: bool) 
     """
     from clawvm_es.cli.output import emit
     from clawvm_es.storage import initialize
-    from clawvm_es.urls import shown
 
-    place = shown(url)
+    place = _server(url)
     done = initialize(place, writer=writer, reader=reader, reproducible=reproducible)
     emit({"journal": str(place), "done": done}, done or ["nothing was missing"], as_json)
 
@@ -62,9 +71,8 @@ def doctor(context: click.Context, url: str, as_json: bool) -> None:
 
     from clawvm_es.cli.output import bad, emit, good
     from clawvm_es.storage import doctor as look
-    from clawvm_es.urls import shown
 
-    place = shown(url)
+    place = _server(url)
     findings = look(place)
     lines = [f"{good('✓') if each.good else bad('✗')} {each.what}: {each.detail}" for each in findings]
     emit({"journal": str(place), "findings": [attrs.asdict(each) for each in findings]}, lines, as_json)

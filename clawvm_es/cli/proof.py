@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from clawvm_es.cli.options import journal_argument, json_option
+from clawvm_es.cli.options import Whole, journal_argument, json_option
 
 if TYPE_CHECKING:
     from clawvm_es.journal.ports import EventLog
@@ -23,7 +23,14 @@ _file = click.Path(dir_okay=False)
 @click.option("--output", "-o", type=_file, metavar="FILE", help="File for the signed note. Default: stdout.")
 @click.option("--since", type=_file, metavar="FILE", help="Prove also that the log goes on from this checkpoint.")
 @click.option("--make-key", type=_file, metavar="FILE", help="Make a key pair, FILE and FILE.pub, and do no more.")
-@click.option("--days", type=click.IntRange(1, 36_500), default=KEY_DAYS, help="How long the new key is good.")
+@click.option(
+    "--days",
+    type=Whole(1, 36_500),
+    metavar="N",
+    default=KEY_DAYS,
+    show_default=True,
+    help="How long the new key is good.",
+)
 @json_option
 @click.pass_context
 def checkpoint(

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import click
 
-from clawvm_es.cli.options import json_option
+from clawvm_es.cli.options import Whole, json_option
 from clawvm_es.cli.place import made_journal_option
 
 
 @click.command()
 @made_journal_option
 @click.option("--upstream", metavar="URL", help="The provider. Default: Anthropic's or OpenAI's, by what is asked.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8742, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--port", type=Whole(0, 65535), metavar="PORT", default=8742, show_default=True, help="0 takes a free one."
+)
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on; anyone who reaches it may use it."
 )
+@click.option("--keep", type=Whole(0), default=6, show_default=True, metavar="K", help="Newest results that stay.")
 @click.option(
-    "--keep", type=click.IntRange(0), default=6, show_default=True, metavar="K", help="Newest results that stay."
+    "--budget", type=Whole(1), metavar="TOKENS", help="Tokens of one request. Default: what fits the window."
 )
 @click.option(
-    "--budget", type=click.IntRange(1), metavar="TOKENS", help="Tokens of one request. Default: what fits the window."
-)
-@click.option(
-    "--window", type=click.IntRange(1), default=200_000, show_default=True, help="Tokens of the model's window."
+    "--window",
+    type=Whole(1),
+    metavar="TOKENS",
+    default=200_000,
+    show_default=True,
+    help="Tokens of the model's window.",
 )
 @click.option("--no-paging", is_flag=True, help="Record only; every request goes on as it came.")
 @json_option

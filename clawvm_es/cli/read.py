@@ -11,12 +11,17 @@ import click
 
 from clawvm_es import views
 from clawvm_es.cli.options import (
+    Day,
+    Whole,
+    complete_names,
     complete_pages,
+    events_options,
     journal_argument,
     json_option,
     place_options,
     prices_option,
     session_option,
+    sessions_option,
 )
 from clawvm_es.cli.tables import Column, columns, emit_rows, shape_options, table
 
@@ -26,9 +31,9 @@ WIDE = 100
 
 @click.command()
 @journal_argument
-@session_option
-@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="Only from this day on (UTC).")
-@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="Only up to this day (UTC).")
+@sessions_option
+@click.option("--since", type=Day(), metavar="DATE", help="Only from this day on (UTC).")
+@click.option("--until", type=Day(), metavar="DATE", help="Only up to this day (UTC).")
 @click.option("--folder", default="", metavar="TEXT", help="Only sessions whose folder contains this.")
 @click.option(
     "--text", default="", metavar="TEXT", help="Only sessions whose title contains this; grep searches all texts."
@@ -82,11 +87,18 @@ def sessions(
 
 @click.command()
 @journal_argument
-@session_option
-@place_options
-@click.option("--type", "types", multiple=True, metavar="TYPE", help="Only events of this type (repeatable).")
+@sessions_option
+@events_options
+@click.option(
+    "--type",
+    "types",
+    multiple=True,
+    metavar="TYPE",
+    shell_complete=complete_names,
+    help="Only events of this type (repeatable).",
+)
 @click.option("--kind", type=click.Choice(["input", "decision"]), help="Only inputs, or only decisions.")
-@click.option("--limit", "-n", type=click.IntRange(1), help="Only the last N of them.")
+@click.option("--limit", "-n", type=Whole(1), metavar="N", help="Only the last N of them.")
 @shape_options
 @json_option
 def log(
@@ -204,7 +216,7 @@ _FAULT_COLUMNS = (
 
 @click.command()
 @journal_argument
-@session_option
+@sessions_option
 @place_options
 @shape_options
 @json_option
@@ -235,7 +247,7 @@ _TRACE_COLUMNS = (
 @click.command()
 @journal_argument
 @session_option
-@place_options
+@events_options
 @click.option("--page", metavar="ID", shell_complete=complete_pages, help="Only decisions about this page.")
 @shape_options
 @json_option
@@ -264,7 +276,7 @@ _TURN_COLUMNS = columns(
 
 @click.command()
 @journal_argument
-@session_option
+@sessions_option
 @click.option("--turns", "by_turn", is_flag=True, help="A line for each turn of one session.")
 @prices_option
 @shape_options

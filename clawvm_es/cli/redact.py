@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clawvm_es import views
-from clawvm_es.cli.options import complete_pages, journal_argument, json_option, session_option, wait_option
+from clawvm_es.cli.options import Whole, complete_pages, journal_argument, json_option, session_option, wait_option
 
 if TYPE_CHECKING:
     from clawvm_es.history.redact import Redaction, Target
@@ -36,7 +36,7 @@ _file = click.Path(dir_okay=False)
 @click.option("--dry-run", is_flag=True, help="Say what would be erased, and erase nothing.")
 @click.option("--certificate", type=_file, metavar="FILE", help="Write what was erased, and how, to this new file.")
 @click.option("--key", type=_file, metavar="FILE", help="Sign the certificate with this secret key.")
-@click.option("--at", type=click.IntRange(1), metavar="VERSION", help="Certify the erasure recorded by this event.")
+@click.option("--at", type=Whole(1), metavar="VERSION", help="Certify the erasure recorded by this event.")
 @click.option("--yes", "-y", is_flag=True, help="Erase without asking.")
 @wait_option
 @json_option

@@ -11,11 +11,14 @@ import click
 from clawvm_es import views
 from clawvm_es.cli.options import (
     OTHER_POLICIES,
+    Whole,
+    complete_names,
     complete_policies,
     counter_option,
     format_option,
     group_option,
     json_option,
+    mechanisms,
     secrets_option,
     seed_option,
     tools_option,
@@ -40,16 +43,21 @@ if TYPE_CHECKING:
     "--policy", metavar="NAME", shell_complete=complete_policies, help=f"clawvm (default), {OTHER_POLICIES}."
 )
 @click.option(
-    "--without", multiple=True, metavar="MECHANISM", help="Break a mechanism of the policy, to see its fault."
+    "--without",
+    multiple=True,
+    metavar="MECHANISM",
+    shell_complete=complete_names,
+    help="Break a mechanism of the policy, to see its fault.",
 )
 @click.option(
     "--renderer",
     metavar="NAME",
+    shell_complete=complete_names,
     help="Form of the prompts: messages/1:anthropic, :openai or :responses. Default: one text of frames.",
 )
 @format_option
 @counter_option
-@click.option("--fixed", type=click.IntRange(0), metavar="TOKENS", help="Charge each prompt for a fixed region.")
+@click.option("--fixed", type=Whole(0), metavar="TOKENS", help="Charge each prompt for a fixed region.")
 @click.option("--project", metavar="NAME", help="Share a durable store with other sessions of this project.")
 @tools_option
 @seed_option
@@ -152,16 +160,10 @@ def _odd(found: Replayed) -> Iterator[str]:
 def _policy(name: str | None, without: Sequence[str]) -> Profile | None:
     """The profile of `--policy` and `--without`; None if neither is given."""
     from clawvm_es.core import profiles
-    from clawvm_es.errors import UsageError
-    from clawvm_es.model.profile import Capability
 
     if name is None and not without:
         return None
-    try:
-        missing = [Capability(mechanism) for mechanism in without]
-    except ValueError as error:
-        raise UsageError(f"unknown mechanism: {error}", hint=f"one of {', '.join(Capability)}") from None
-    return profiles.without(profiles.profile("clawvm" if name is None else name), *missing)
+    return profiles.without(profiles.profile("clawvm" if name is None else name), *mechanisms(without))
 
 
 def _replay_all(

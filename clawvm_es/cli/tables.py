@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import click
 
+from clawvm_es.cli.options import complete_names
 from clawvm_es.cli.output import broken, cell_text, cut, emit_json, emit_lines, terminal_width, text_width, whole
 
 NARROW: Final = 12
@@ -68,6 +69,7 @@ def shape_options(verb: F) -> F:
     fmt = click.option(
         "--fmt",
         metavar="NAME",
+        shell_complete=complete_names,
         expose_value=False,
         callback=_shape,
         help="Print the table in a format of tabulate: github, html, …",

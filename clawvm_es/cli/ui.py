@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from clawvm_es.cli.options import complete_sessions, journal_argument, json_option
+from clawvm_es.cli.options import Whole, complete_sessions, journal_argument, json_option
 
 
 @click.command()
@@ -16,8 +16,10 @@ from clawvm_es.cli.options import complete_sessions, journal_argument, json_opti
     shell_complete=complete_sessions,
     help="Open this session. Default: the list of all.",
 )
-@click.option("--turn", type=click.IntRange(1), metavar="N", help="Open this turn of the session.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Default: 8740, or a free one where that is in use.")
+@click.option("--turn", type=Whole(1), metavar="N", help="Open this turn of the session.")
+@click.option(
+    "--port", type=Whole(0, 65535), metavar="PORT", help="Default: 8740, or a free one where that is in use."
+)
 @click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need the token.")
 @click.option("--allow-host", "allowed", multiple=True, metavar="NAME", help="Name by which others reach this host.")

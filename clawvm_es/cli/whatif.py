@@ -10,10 +10,13 @@ import click
 from clawvm_es import views
 from clawvm_es.cli.options import (
     OTHER_POLICIES,
+    Whole,
+    complete_names,
     complete_policies,
     executor_option,
     journal_argument,
     json_option,
+    mechanisms,
     prices_option,
     session_option,
 )
@@ -22,7 +25,6 @@ from clawvm_es.cli.tables import Column, emit_rows, fitted, shape_options
 
 if TYPE_CHECKING:
     from clawvm_es.fleet.executor import Executor
-    from clawvm_es.model.profile import Capability
     from clawvm_es.views.runs import Asked
 
 
@@ -39,17 +41,21 @@ if TYPE_CHECKING:
     help=f"clawvm, {OTHER_POLICIES}.",
 )
 @click.option("--weights", multiple=True, metavar="K=V,…", help="Change weights of the policy.")
-@click.option("--without", multiple=True, metavar="NAME,…", help="Break mechanisms of the policy.")
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="NAME,…",
+    shell_complete=complete_names,
+    help="Break mechanisms of the policy.",
+)
 @click.option(
     "--from",
     "version",
-    type=click.IntRange(0),
+    type=Whole(0),
     metavar="VERSION",
     help="Keep everything up to this event as recorded.",
 )
-@click.option(
-    "--turn", type=click.IntRange(1), metavar="N", help="Keep everything up to the end of this turn as recorded."
-)
+@click.option("--turn", type=Whole(1), metavar="N", help="Keep everything up to the end of this turn as recorded.")
 @click.option("--all", "whole", is_flag=True, help="Run every session, and add up.")
 @executor_option
 @prices_option
@@ -104,7 +110,7 @@ def whatif(
         tuple(budgets),
         tuple(profile(name) for name in policies),
         tuple(_weights(text) for text in weights),
-        tuple(tuple(_mechanisms(text)) for text in without),
+        tuple(tuple(mechanisms(text.split(","))) for text in without),
     )
     if whole:
         if session is not None or version is not None or turn is not None:
@@ -178,13 +184,3 @@ def _weights(text: str) -> dict[str, int]:
             what = f"{value!r} is no whole number" if equals else "expected NAME=PERMILLE"
             raise UsageError(f"--weights {part!r}: {what}", hint="for example reuse=0,plan=800") from None
     return found
-
-
-def _mechanisms(text: str) -> list[Capability]:
-    from clawvm_es.errors import UsageError
-    from clawvm_es.model.profile import Capability
-
-    try:
-        return [Capability(name.strip()) for name in text.split(",")]
-    except ValueError as error:
-        raise UsageError(f"unknown mechanism: {error}", hint=f"one of {', '.join(Capability)}") from None

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from clawvm_es import views
-from clawvm_es.cli.options import complete_pages, journal_argument, json_option, place_options, session_option
+from clawvm_es.cli.options import complete_pages, journal_argument, json_option, prompt_options, session_option
 from clawvm_es.cli.output import counted, style
 from clawvm_es.cli.tables import Column, fitted
 
@@ -21,7 +21,7 @@ SHOWN = 24
 @journal_argument
 @click.argument("page", metavar="PAGE", shell_complete=complete_pages)
 @session_option
-@place_options
+@prompt_options
 @click.option("--all", "every", is_flag=True, help="Print every candidate of the turn.")
 @json_option
 def why(

@@ -75,9 +75,13 @@ def end_of_turn(log: EventLog, session_id: str, turn: int) -> int:
 
 def _end_of_turn(log: EventLog, line: Line, turn: int) -> int:
     head = log.head(line.session_id)
-    end = _last_up_to(line, turn, 0 if head is None else head.version)
+    last = 0 if head is None else head.version
+    end = _last_up_to(line, turn, last)
     if end == 0 or _turn_of(line, end) != turn:
-        raise UsageError(f"session {line.session_id} has no turn {turn}")
+        turns = _turn_of(line, last) if last else 0
+        raise UsageError(
+            f"session {line.session_id} has no turn {turn}", hint=f"its last is {turns}" if turns else "it has none"
+        )
     return end
 
 

@@ -256,7 +256,7 @@ def _of_page(log: EventLog, session_id: str, page_id: str) -> Iterator[str]:
     written = (data for data in rows if isinstance(data, PageWritten) and data.page_id == page_id)
     found = [data.levels[0].body for data in written]  # in full; what was built from it goes with it
     if not found:
-        raise UsageError(f"session {session_id} has no page {page_id}")
+        raise UsageError(f"session {session_id} has no page {page_id}", hint="clawvm pages JOURNAL lists them")
     return iter(found)
 
 

@@ -16,6 +16,7 @@ from typing import Final
 import attrs
 import msgspec
 
+from clawvm_es import storage
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import ClawVMError, UnreadableInput
 from clawvm_es.files import NO_SPACE, read_regular
@@ -56,7 +57,7 @@ def examine(journal: str, *, forget: bool = False) -> list[Check]:
     if not found:
         names = " or ".join(HARNESSES)
         none = f"none records into {os.path.realpath(journal)}: clawvm install {names}"
-        return [Check("harnesses", True, none), *_problems(folder)]
+        return [Check("harnesses", True, none), *_unusable(journal), *_problems(folder)]
     return [*found, *_spool(folder), _engine(folder), _journal(journal), _late(folder), *_problems(folder)]
 
 
@@ -146,6 +147,15 @@ def _journal(path: str) -> Check:
                 return Check("journal", True, f"{path}, {len(journal.log.heads())} sessions")
     except ClawVMError as error:
         return Check("journal", False, error.message, error.hint)
+
+
+def _unusable(path: str) -> Iterator[Check]:
+    """A journal that is there and that no verb can read."""
+    try:
+        if os.path.lexists(path) and storage.exists(path):
+            storage.open_log(path, read_only=True).close()
+    except ClawVMError as error:
+        yield Check("journal", False, error.message, error.hint)
 
 
 def _late(folder: Path) -> Check:

@@ -101,9 +101,12 @@ def ingest(journal: Journal, *, answering: str | None = None, wait_s: float = 0.
     """Record all events that wait in the journal's spool.
 
     `answering` is the file of the event whose harness waits for a text. If another process is recording them and does
-    not finish within `wait_s` seconds, nothing is recorded. Raises `JournalError` if the journal cannot be written.
+    not finish within `wait_s` seconds, nothing is recorded; nor is it if the journal has no spool. Raises
+    `JournalError` if the journal cannot be written.
     """
     found, folder = Ingested(), spool_of(journal.log.place)
+    if not os.path.lexists(folder):
+        return found
     with alone(folder, wait_s) as held:
         if not held:
             found.problems.append("another process was taking what hooks told")

@@ -263,13 +263,17 @@ def _told(tool: Callable[..., str], failed: type[Exception]) -> Callable[..., st
 
 
 def serve(tools: Tools) -> None:
-    """Serve on stdin and stdout until the harness closes either of them. The counter is loaded meanwhile."""
+    """Serve on stdin and stdout until the harness closes either of them; raises as `server`.
+
+    The counter is loaded meanwhile.
+    """
+    made = server(tools)  # refuses where the extra is missing, which the next imports need
+
     import anyio
 
     from clawvm_es.integrations.mcp_lines import serve_lines
     from clawvm_es.representations.counter import counter
 
-    made = server(tools)
     threading.Thread(target=lambda: counter("o200k_base").count("warm"), daemon=True).start()
     try:
         anyio.run(serve_lines, made)

@@ -73,6 +73,18 @@ def _page(row: PageRow, title: str | None) -> dict[str, Any]:
     return dict(zip(_SHOWN, _cells(row), strict=True)) | {"levels": msgspec.json.decode(row.levels), "title": title}
 
 
+def require_page(log: EventLog, session_id: str, page_id: str) -> None:
+    """Raise `UsageError` if a session never had a page."""
+    with models(log, session_id) as view:
+        if not any(row.page_id == page_id for row in view.rows(PAGE_TABLE, session_id)):
+            raise _no_page(session_id, page_id, "")
+
+
+def _no_page(session_id: str, page_id: str, where: str) -> UsageError:
+    message = f"session {session_id} has no page {page_id}{where}"
+    return UsageError(message, hint="clawvm pages JOURNAL lists them")
+
+
 def page(
     log: EventLog, session_id: str, page_id: str, *, version: int | None = None, turn: int | None = None
 ) -> dict[str, Any]:
@@ -80,7 +92,7 @@ def page(
     with models(log, session_id, version, turn) as view:
         row = next((row for row in view.rows(PAGE_TABLE, session_id) if row.page_id == page_id), None)
     if row is None:
-        raise UsageError(f"session {session_id} has no page {page_id} there")
+        raise _no_page(session_id, page_id, " there")
     data = event_at(log, session_id, row.written_version).data if row.written_version else None
     vault, by_level, source = log.vault(session_id), dict[str, str | None](), None
     if isinstance(data, PageWritten):

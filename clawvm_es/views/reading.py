@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from itertools import takewhile
 from typing import Final
 
-from clawvm_es.errors import JournalError, UnreadableInput, UsageError
+from clawvm_es.errors import JournalError, UsageError, no_journal
 from clawvm_es.history.places import end_of_turn, range_of_turn
 from clawvm_es.journal.ports import Capability, EventLog, declares, erasing
 from clawvm_es.model.events import SCOPE_PREFIX
@@ -43,7 +43,7 @@ def at_place(job: str) -> Iterator[EventLog]:
 def require_journal(path: str) -> None:
     """Raise `UnreadableInput` if there is no journal at `path`, so that a verb does not make one by mistake."""
     if not exists(path):
-        raise UnreadableInput(f"{path}: there is no journal here")
+        raise no_journal(path)
 
 
 def chosen(log: EventLog, wanted: str | None) -> str:

@@ -114,7 +114,7 @@ def test_a_wrong_signature_or_key_fails(run, place):
         (["checkpoint", "j.db", "--key", "k", "--make-key", "l"], "needs a key"),
         (["checkpoint", "missing.db", "--key", "k"], "no journal here"),
         (["checkpoint", "j.db", "--key", "missing"], "cannot be read"),
-        (["checkpoint", "j.db", "--key", "k.pub"], "no secret key"),
+        (["checkpoint", "j.db", "--key", "k.pub"], "is the public key"),
         (["checkpoint", "j.db", "--key", "open"], "read by others"),
         (["checkpoint", "j.db", "--key", "old"], "was good until"),
         (["checkpoint", "j.db", "--key", "k", "-o", "j.db"], "is no checkpoint"),

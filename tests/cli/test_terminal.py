@@ -303,3 +303,22 @@ class _Counted(io.TextIOBase):
         self.written += len(text)
         self.first = self.first if self.written > 1_000 else self.first + text
         return len(text)
+
+
+def test_names_that_the_program_knows_are_completed(journal):
+    """Event and page types, formats, prices, mechanisms in a list, parts of the evaluation; fields of the store."""
+    assert offered("log", journal, "--type", "fault") == ["fault_observed"]
+    assert offered("grep", journal, "--type", "tool_r") == ["tool_returned"]
+    assert offered("pages", journal, "--type", "pl") == ["plan"]
+    assert offered("bisect", journal, "--fault", "ref") == ["refetch"]
+    assert offered("import", "--format", "cod") == ["codex"]
+    assert offered("sessions", journal, "--prices", "op") == ["openai"]
+    assert offered("sessions", journal, "--fmt", "gith") == ["github"]
+    assert offered("replay", "--without", "sta") == ["staging"]
+    assert offered("whatif", journal, "--without", "floors,sta") == ["floors,staging"]
+    assert offered("replay", "--renderer", "messages/1:a") == ["messages/1:anthropic"]
+    assert offered("eval", "tier") == ["tier1", "tier2"]
+    assert offered("eval", "--family", "run") == ["runbook"] and "oracle" in offered("eval", "--policy", "")
+    assert offered("eval", "--renderer", "") == ["messages", "frames"]
+    assert offered("store", journal, "-s", OURS, "--field", "") == ["p5"]
+    assert offered("blame", journal, "-s", OURS, "p5")[:1] == ["p5"]

@@ -265,12 +265,19 @@ def test_verify_names_what_was_changed_by_hand(run, journal, change, names):
         (["diff", "{journal}", "turn:" + "9" * 5_000, "1", "-s", "demo-c"], "turn:999"),
         (["diff", "{journal}", "9" * 5_000, "1", "-s", "demo-c"], "999"),
         (["log", "{journal}", "--type", "poem"], "unknown event type"),
+        (["sessions", "missing.db"], "clawvm import makes a journal"),
+        (["pages", "{journal}", "-s", "demo-c", "--turn", "99"], "its last is 27"),
+        (["pages", "{journal}", "-s", "demo-c", "--turn", "x"], "'x' is not a valid integer. (clawvm pages --help)"),
+        (["trace", "{journal}", "-s", "demo-c", "--page", "p999"], "has no page p999 (clawvm pages JOURNAL lists"),
+        (["redact", "{journal}", "-s", "demo-c", "--page", "p999"], "has no page p999 (clawvm pages JOURNAL lists"),
+        (["sessions", "{journal}", "--since", "yesterday"], "'yesterday' is no day such as 2026-11-27."),
+        (["pg", "init", "j.db"], "'j.db' is no URL of PostgreSQL (postgresql://USER@HOST/DATABASE)"),
         (["replay", "missing.jsonl", "-j", "{new}"], "missing.jsonl"),
         (["replay", ".", "-j", "{new}"], "directory"),
         (["replay", "x.jsonl", "-j", "{new}", "--budget", "0"], "at least 1"),
         (["replay", "x.jsonl", "-j", "{new}", "--policy", "poem"], "unknown policy"),
         (["replay", "x.jsonl", "-j", "{new}", "--policy", "oracle"], "clawvm eval"),
-        (["replay", "x.jsonl", "-j", "{new}", "--without", "poem"], "unknown mechanism"),
+        (["replay", "x.jsonl", "-j", "{new}", "--without", "poem"], "unknown mechanism 'poem' (one of floors,"),
         (["replay", "{journal}", "-j", "{new}", "--format", "poem"], "unknown format"),
         (["replay", "{journal}", "-j", "no/such/folder/j.db"], "no directory"),
     ],
@@ -283,6 +290,37 @@ def test_wrong_usage_is_one_line_and_exit_2(run, journal, tmp_path, monkeypatch,
     assert (code, out) == (2, "")
     assert err.startswith("clawvm: ") and says in err
     assert err.count("\n") == 1
+
+
+def test_hooks_of_a_journal_that_no_harness_reports_to(run, journal):
+    """`hook ingest` says so, in place of an error about a file that was never made."""
+    code, out, err = run("hook", "ingest", "--journal", journal)
+    assert (code, err) == (0, "") and out == f"no harness reports to {journal} (clawvm install sets up one)\n"
+
+
+def test_a_field_that_the_store_lacks_is_told_from_an_empty_store(run, journal):
+    """Of a store that holds others, `store --field` names the field."""
+    assert run("store", journal, "--field", "goal")[1] == "no versions of a field 'goal'\n"
+
+
+def test_doctor_tells_a_file_that_is_no_journal(run, tmp_path, monkeypatch):
+    """Also where no harness records into it yet."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "notes.txt").write_text("not a journal " * 50)
+    code, out, _ = run("doctor", "--journal", tmp_path / "notes.txt")
+    assert code == 1 and "is no SQLite file" in out
+    assert run("doctor", "--journal", tmp_path / "new.db")[0] == 0
+
+
+def test_the_help_of_an_option_says_what_the_verb_does_with_it(run):
+    """A verb over all sessions says so; a verb that shows a turn's events does not speak of the turn's end."""
+    for verb in ("sessions", "log", "faults", "store", "stats", "grep"):
+        assert "beginning of one. Default: all." in " ".join(run(verb, "--help")[1].split()), verb
+    for verb in ("log", "trace", "grep"):
+        assert "Only this turn." in run(verb, "--help")[1], verb
+    for verb in ("prompt", "why"):
+        assert "The prompt of this turn. Default: the last." in " ".join(run(verb, "--help")[1].split()), verb
+    assert not [verb for verb in cli.commands if "INTEGER" in run(verb, "--help")[1]]
 
 
 def test_what_is_no_journal_stays_as_it_was(run, tmp_path):

@@ -307,3 +307,16 @@ def test_changes_are_undone_by_what_was_kept(tools: Tools) -> None:
         tools.page_restore("p1", "why")
     with pytest.raises(Exception, match="no page p99"):
         tools.page_restore("p99", "why")
+
+
+def test_without_the_extra_one_line_says_what_to_install(tmp_path, monkeypatch, capsys):
+    """The base install lacks the packages that the server imports."""
+    from clawvm_es.cli.main import main
+
+    for missing in ("anyio", "mcp", "mcp.server"):
+        monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(SystemExit) as left:
+        main(["mcp", "--journal", str(tmp_path / "j.db")])
+    told = capsys.readouterr()
+    assert (left.value.code, told.out) == (2, "")
+    assert told.err == "clawvm: the MCP server needs the extra mcp (pip install 'clawvm-es[mcp]')\n"

@@ -366,7 +366,7 @@ def test_damaged_key_files_are_said_to_be(tmp_path):
     make_key(str(secret), "name", 1, NOW)
     with pytest.raises(UnreadableInput, match="is the secret key"):
         load_public(str(secret))
-    with pytest.raises(UnreadableInput, match="no secret key"):
+    with pytest.raises(UnreadableInput, match="is the public key"):
         load_secret(str(public), NOW)
     line, until = public.read_text().splitlines()
     for text in ("", "name", line, f"{line}\nnot_after soon", f"{line[:-4]}\n{until}", f"other{line[4:]}\n{until}"):

@@ -104,6 +104,8 @@ def load_secret(path: str, now_s: int) -> SecretKey:
     or holds no secret key.
     """
     mode, text = _read(path)
+    if path.endswith(".pub") and not text.startswith(_SECRET):
+        raise UnreadableInput(f"{path} is the public key", hint=f"give the secret one: {path.removesuffix('.pub')}")
     name, key_id, secret, not_after_s = _parse(path, text, _SECRET)
     if mode & 0o077:
         raise UsageError(f"{path} can be read by others (mode {mode & 0o777:04o})", hint=f"chmod 600 {path}")

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from clawvm_es.errors import ClawVMError, JournalReadOnly, NotAJournal, UnreadableInput, UsageError
+from clawvm_es.errors import ClawVMError, JournalReadOnly, NotAJournal, UnreadableInput, UsageError, no_journal
 from clawvm_es.journal.problems import Note, Problem, silent
 from clawvm_es.storage.bundles import index
 from clawvm_es.storage.bundles.log import BundleLog
@@ -51,7 +51,7 @@ def exists(place: str) -> bool:
 def open_log(place: str, *, wait_s: float, read_only: bool, reproducible: bool, group: bool) -> BundleLog:
     """Read a bundle, or all bundles of a folder, into memory. Raises `JournalReadOnly` if it is to be written."""
     if not exists(place):
-        raise UnreadableInput(f"{place}: there is no journal here")
+        raise no_journal(place)
     if not read_only:
         raise JournalReadOnly(f"{place} is a bundle, which is only read", hint="write to the journal that it is from")
     paths = _whole(place) if os.path.isdir(place) else [place]

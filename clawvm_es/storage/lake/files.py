@@ -184,7 +184,9 @@ def _duckdb() -> Any:
         import duckdb
     except ImportError as error:
         hint = "pip install 'clawvm-es[catalogue]'"
-        raise UsageError("a lake needs duckdb, which is not installed", hint=hint) from error
+        raise UsageError(
+            "an export as Parquet, and a query of it, needs duckdb, which is not installed", hint=hint
+        ) from error
     return duckdb
 
 

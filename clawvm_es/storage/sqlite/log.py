@@ -25,8 +25,8 @@ from clawvm_es.errors import (
     JournalError,
     JournalFull,
     JournalReadOnly,
-    UnreadableInput,
     UsageError,
+    no_journal,
 )
 from clawvm_es.journal import planning
 from clawvm_es.journal.chain import HASH_BYTES
@@ -109,7 +109,7 @@ def open_log(
     lock = WriterLock(place + ".lock", wait_s, mode)
     if missing:
         if read_only:
-            raise UnreadableInput(f"{place}: there is no journal here")
+            raise no_journal(place)
         if os.path.islink(path):
             raise UsageError(f"{path} is a link to {place}, where there is no journal", hint=f"name {place} itself")
         opening.create(place, lock, reproducible, mode, connect)
