@@ -90,9 +90,9 @@ class Answers:
         if found is not None:
             assert key is not None
             more = self._more(state, told, found, key)
-            self._said = key, told.text, told.thinking
+            self._say(key, told)
             return more, tuple(call.call for call in found.calls[: len(told.calls)])
-        self._said = key, told.text, told.thinking
+        self._say(key, told)
         observer = self._observed.at(state)
         inputs = observer.answer(self._step(state, told, told.calls))
         responded = inputs[0]
@@ -112,6 +112,11 @@ class Answers:
             finish=told.finish,
             native=told.native,
         )
+
+    def _say(self, key: str | None, told: Told) -> None:
+        """Keep the text and thoughts told last under a key; those that a piece leaves out are the ones before."""
+        text, thinking = self._said[1:] if self._said[0] == key else ("", "")
+        self._said = key, told.text or text, told.thinking or thinking
 
     # ----------------------------------------------------------------------------------- what is recorded
 
@@ -171,7 +176,7 @@ class Answers:
 
     def _check(self, told: Told, found: Recorded, key: str) -> None:
         """Raise `IdempotencyConflict` unless one of the two answers continues the other."""
-        last = self._said[1:] if self._said[0] == key else (None, None)
+        last = self._said[1:] if self._said[0] == key else ("", "")
         pairs = (("text", told.text, found.text, last[0]), ("thinking", told.thinking, found.thinking, last[1]))
         for name, now, was, said in pairs:
             if not self._goes_on(now, was, said):
@@ -183,13 +188,13 @@ class Answers:
             if once and before and once != before:
                 raise self._conflict(key, found, f"{name} was {before}, now {once}")
 
-    def _goes_on(self, now: str, was: str, said: str | None) -> bool:
+    def _goes_on(self, now: str, was: str, said: str) -> bool:
         """Tell whether one of the two texts continues the other.
 
         If a credential was hidden in a text once it was whole, the text must continue what was `said` last.
         """
         kept = self._shell.edge.clean(now)
-        return kept.startswith(was) or was.startswith(kept) or (said is not None and now.startswith(said))
+        return kept.startswith(was) or was.startswith(kept) or (bool(said) and now.startswith(said))
 
     def _grows(self, now: str, was: str) -> bool:
         """Tell whether a text, of which one continues the other, is longer than the recorded one."""

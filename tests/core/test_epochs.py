@@ -547,6 +547,21 @@ def test_without_room_nothing_is_sent_and_that_is_pressure():
     laws(given)
 
 
+@pytest.mark.parametrize(("room", "again"), [(0, FORCED), (1, None)])
+def test_a_single_token_is_room(room, again):
+    """After a prompt with one token of room nothing forces the next epoch; after one without room, more room does."""
+    given = Given()
+    given.when(opened(CLAWVM, 1_000, 40))
+    given.when(page(1, tokens=100))
+    given.turn()
+    given.turn(fixed_tokens=960 - room)
+    assert not last(given).pages
+    given.when(e.BudgetChanged(1_000 + (not room)))
+    given.turn(fixed_tokens=960 - room)
+    assert last(given).trigger is again
+    laws(given)
+
+
 def test_what_arrives_without_room_is_named():
     """Pages that could not come are told beside the rules that could not stand."""
     given = Given()

@@ -272,14 +272,17 @@ def test_a_piece_that_comes_late_or_again_records_nothing(tmp_path):
     ],
 )
 @pytest.mark.parametrize("again", [False, True], ids=["same handle", "another handle"])
-def test_another_answer_under_the_key_is_a_conflict(tmp_path, told, why, again):
-    """What does not go on from what was recorded is refused with the part that differs, and records nothing."""
+@pytest.mark.parametrize("more", [False, True], ids=["at once", "after more"])
+def test_another_answer_under_the_key_is_a_conflict(tmp_path, told, why, again, more):
+    """What does not go on from all that was recorded is refused with the part that differs, and records nothing."""
     need = Need((Holder("p1"),), NeedRule.DECLARED, 5)
     with Journal.open(tmp_path / "j.db", clock=ticking()) as journal:
         session = journal.session("s", counter="lines4")
         session.user_says("one"), session.user_says("two")
         whole = {"model": "m", "provider": "p", "finish": "stop", "thinking": "hm", "native": [1], "needs": [need]}
         session.observe_model("I look", READ[:1], usage=Usage(9), key="a1", **whole)
+        if more:  # a row of its own, which holds nothing else
+            session.observe_model("I look", usage=Usage(9, output_tokens=3), key="a1")
         session = journal.session("s") if again else session
         head = session.head
         with pytest.raises(IdempotencyConflict, match=f"'a1' was used before, at version 4: .*{why}"):
@@ -292,7 +295,7 @@ def test_a_credential_that_becomes_whole_in_a_stream_is_hidden(tmp_path):
     secret = "sk-ant-api03-" + "a1B2" * 20
     with Journal.open(tmp_path / "j.db", clock=ticking(), hide_secrets=True) as journal:
         session = journal.session("s", counter="lines4")
-        for text in ("the key is sk-ant", f"the key is {secret}", f"the key is {secret} and so on"):
+        for text in ("the key is sk-ant", "", f"the key is {secret}", "", f"the key is {secret} and so on"):
             session.observe_model(text, key="a1")
         assert session.read_page("p1").startswith("the key is [") and session.read_page("p1").endswith(" and so on")
         assert "a1B2" not in session.read_page("p1")

@@ -382,6 +382,14 @@ def test_an_old_compaction_keeps_prompts_and_environment(steps: Any) -> None:
     assert isinstance(found[-1], Summary) and found[-1].text == "We did this."
 
 
+@pytest.mark.parametrize(("chars", "kept"), [(60_000, {2, 3}), (60_001, {3})])
+def test_an_old_compaction_keeps_prompts_up_to_its_bound(steps: Any, chars: int, kept: set[int]) -> None:
+    """Prompts of exactly as many characters as the bound stay, of one more the oldest goes."""
+    rows = [message("user", "a" * 9), message("user", "b" * chars), message("user", "c" * 20_000)]
+    found = steps(*rows, row("compacted", {"message": "We did this."}))
+    assert found[-2].kept_lines == kept
+
+
 def test_a_rollback_drops_the_last_prompts(steps: Any) -> None:
     """A rollback of one turn drops the last prompt and all after it; one of no turns drops nothing."""
     rows = [message("user", "one"), message("assistant", "a"), message("user", "two"), message("assistant", "b")]

@@ -10,7 +10,7 @@ import pytest
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers import Recording, read_bytes
 from clawvm_es.importers.otel import parse
-from clawvm_es.importers.otlp import attributes_of, listed, nested
+from clawvm_es.importers.otlp import attributes_of, decoded, listed, nested
 from clawvm_es.model.facts import Cut, Finish, ReturnStatus
 from clawvm_es.observe.steps import (
     ContextDropped,
@@ -276,6 +276,9 @@ def test_attributes_are_decoded() -> None:
     assert nested({"a.0.b": 1, "a.1.b": 2, "c": {"d.e": 3}}) == {"a": [{"b": 1}, {"b": 2}], "c": {"d": {"e": 3}}}
     assert listed({"m.1.x": 1, "m.0.x": 2, "m.y": 3}, "m") == [{"x": 2}, {"x": 1}]
     assert listed({"m": '{"a": 1}'}, "m") == [{"a": 1}] and listed({"m": "[broken"}, "m") == []
+    assert [decoded(text) for text in (' {"a": 1}', "[1]", "7", "true", "null", '"x"')] == [
+        *({"a": 1}, [1], "7", "true", "null", '"x"')
+    ]
 
 
 @pytest.mark.parametrize("inner", ["messages", "choices"])
