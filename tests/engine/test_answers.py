@@ -261,6 +261,7 @@ def test_a_piece_that_comes_late_or_again_records_nothing(tmp_path):
     [
         ({"text": "I saw"}, "its text does not go on"),
         ({"text": "I look", "thinking": "no"}, "its thinking does not go on"),
+        ({"text": "I look", "thinking": "ho"}, "its thinking does not go on"),
         ({"text": "I look", "calls": READ[1:]}, r"calls\[0\] is another call"),
         ({"text": "I look", "calls": [Call("c9", "look", {"at": "a"})]}, r"calls\[0\] is another call"),
         ({"text": "I look", "usage": Usage(8)}, "input_tokens was 9, now 8"),
@@ -280,6 +281,8 @@ def test_another_answer_under_the_key_is_a_conflict(tmp_path, told, why, again, 
         session = journal.session("s", counter="lines4")
         session.user_says("one"), session.user_says("two")
         whole = {"model": "m", "provider": "p", "finish": "stop", "thinking": "hm", "native": [1], "needs": [need]}
+        if more:
+            session.observe_model("I", thinking="h", key="a1")
         session.observe_model("I look", READ[:1], usage=Usage(9), key="a1", **whole)
         if more:  # a row of its own, which holds nothing else
             session.observe_model("I look", usage=Usage(9, output_tokens=3), key="a1")
