@@ -20,7 +20,7 @@ from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode
 
 import attrs
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clawvm_es.web.encode import encode
@@ -81,8 +81,16 @@ class Guard:
         if any(name == TOKEN and self._is_token(value) for name, value in asked):
             return self._entered(scope, [(name, value) for name, value in asked if name != TOKEN])
         if not any(map(self._is_token, self._given(headers))):
-            return refused(401, "the token is missing", "open the address that clawvm ui printed")
+            return self._unknown(headers, given=any(name == TOKEN for name, _ in asked))
         return None
+
+    def _unknown(self, headers: dict[bytes, str], given: bool) -> Response:
+        """Refuse who has no token, or one of another run; a person who opens an address gets the words alone."""
+        error = "the token is wrong, or of a run that has ended" if given else "the token is missing"
+        hint = "open the address that clawvm ui printed"
+        if "text/html" in headers.get(b"accept", ""):
+            return PlainTextResponse(f"clawvm ui: {error}.\nTo see the sessions, {hint} in the terminal.\n", 401)
+        return refused(401, error, hint)
 
     def _ours(self, host: str) -> bool:
         name, colon, port = host.rpartition(":")

@@ -155,3 +155,12 @@ def test_other_names_are_served_where_they_were_allowed(journal):
     assert other.get(API, host=f"box.lan:{PORT}").status == 200
     assert other.get(API, host="box.lan:1").status == 421
     assert other.get(API, host=f"localhost:{PORT}").status == 421
+
+
+def test_a_person_without_a_token_reads_words(client):
+    """A browser that opens an address gets a sentence in place of JSON, which also tells a wrong token from none."""
+    for address, told in (("/", "missing"), ("/s/s/t/1?token=guessed", "wrong, or of a run that has ended")):
+        got = client.get(address, authorization=None, accept="text/html,*/*;q=0.8")
+        assert got.status == 401 and got.headers["content-type"].startswith("text/plain")
+        assert got.body.decode().startswith(f"clawvm ui: the token is {told}.") and b"open the address" in got.body
+        assert client.get(address, authorization=None).json["error"] == f"the token is {told}"

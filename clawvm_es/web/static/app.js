@@ -2,14 +2,14 @@
 
 import {Axis} from './axis.js';
 import * as chrome from './chrome.js';
-import {$, copy, h, sized} from './dom.js';
+import {$, command, copy, h, sized} from './dom.js';
 import {Keyboard, taken} from './keys.js';
 import {drawNeedles} from './marks.js';
 import {Overview} from './overview.js';
 import {Pages} from './pages.js';
-import {bisectPane, changesPane, eventsPane, lossesPane, pagePane, proofPane, searchPane, storePane, whatifPane} from './panes.js';
+import {bisectPane, changesPane, eventsPane, lossesPane, pagePane, proofPane, quoted, searchPane, storePane, whatifPane} from './panes.js';
 import {whyPane} from './pane_why.js';
-import {grip, listen, stretch} from './pointer.js';
+import {grip, listen, stretch, tablist} from './pointer.js';
 import {Prompt} from './prompt.js';
 import {NOWHERE, ROWS, address, parse} from './route.js';
 import {Sessions} from './sessions.js';
@@ -18,21 +18,14 @@ import {Strata} from './strata.js';
 import {forced, onTheme, scheme} from './theme.js';
 import {Timeline} from './timeline.js';
 import {pagesTwin, promptTwin, spoken} from './twin.js';
-import {LEVELS, counted, num, short, signed} from './words.js';
+import {LEVELS, PROVEN, counted, num, proven} from './words.js';
 
 const WINDOW = 400;
+const AGAIN_MS = 3000;
 const PANES = [
   ['prompt', 'Prompt', null], ['why', 'Why', whyPane], ['changes', 'Changes', changesPane], ['page', 'Page', pagePane], ['events', 'Events', eventsPane],
   ['losses', 'Losses', lossesPane], ['whatif', 'What if', whatifPane], ['store', 'Store', storePane], ['search', 'Search', searchPane], ['bisect', 'Bisect', bisectPane], ['proof', 'Proof', proofPane],
 ];
-
-const PROVEN = {
-  '✓ bytes = commitment': 'the text below is, byte for byte, what the log committed to when this prompt was made',
-  '✗ bytes differ': 'the text below is not what the log committed to when this prompt was made',
-  'no commitment': 'nothing was committed to for this prompt, so its bytes cannot be checked',
-  'salt gone': 'the log committed to these bytes, but the salt that it takes to check them was erased, or is lost',
-  'erased in part': 'a text of this prompt was erased, so its bytes cannot be checked',
-};
 
 const FAILED = {
   JournalDamaged: 'The journal is damaged',
@@ -95,15 +88,17 @@ export class App {
   }
 
   async showList(next, replace) {
+    const from = this.timeline?.session;
     this.leave();
     this.place = {...NOWHERE, q: next.q};
     this.addresses.write(address(this.place), replace);
     this.appear('list');
     $('where').replaceChildren();
-    $('find').placeholder = 'search titles  /';
+    this.searches('titles');
     $('find').value = next.q ?? '';
     document.title = 'clawvm';
     this.listing = await this.sessions.show(next.q ?? '');
+    this.sessions.choose(from);
   }
 
   /** Makes sure that the session and the turns around the place are loaded. */
@@ -164,7 +159,8 @@ export class App {
   leave() {
     this.unfollow?.();
     this.work?.abort();
-    Object.assign(this, {timeline: null, row: null, bins: null, answer: null, wanted: null, compared: null, comparison: null, unfollow: null, drawn: '', missing: null});
+    Object.assign(this, {timeline: null, row: null, bins: null, answer: null, wanted: null, compared: null, comparison: null, unfollow: null, drawn: '', missing: null, newest: 0});
+    this.trouble('');
     this.source.forget();
     for (const id of ['badge', 'pill']) $(id).textContent = '';
     $('pill').hidden = true;
@@ -173,10 +169,24 @@ export class App {
   fail(error) {
     if (error.name === 'AbortError') return;
     if (!(error instanceof Refused)) console.error(error);
+    for (const id of ['badge', 'pill']) $(id).textContent = '';
+    if (error.status === 0 && this.timeline) return this.unanswered(error);
     this.appear('list');
     $('where').replaceChildren();
-    $('find').placeholder = 'search titles  /';
+    this.searches('titles');
     $('list').replaceChildren(h('div', {class: 'empty'}, h('h2', {}, FAILED[error.kind] ?? 'That is not here'), badNews(error), h('p', {}, h('button', {type: 'button', onclick: () => this.go({...NOWHERE}, true)}, 'all sessions'))));
+  }
+
+  /** The server is away: what was loaded stays, and the prompt is asked for again when it is back. */
+  unanswered(error) {
+    this.answer = null;
+    this.trouble(error);
+    $('prompt').replaceChildren(badNews(error));
+  }
+
+  /** What the field above searches. */
+  searches(what) {
+    Object.assign($('find'), {placeholder: `search ${what}  /`, ariaLabel: `search ${what}`});
   }
 
   appear(which) {
@@ -193,10 +203,11 @@ export class App {
   async draw(step) {
     const {place, timeline} = this;
     this.appear('session');
-    $('find').placeholder = 'search texts  /';
+    this.searches('texts');
     $('find').value = place.q ?? $('find').value;
     $('where').replaceChildren(...chrome.whereabouts(place, timeline, this.row));
     this.figures();
+    document.body.classList.toggle('bare', !timeline.turns);
     this.tabs();
     if (!timeline.turns) return this.nothing();
     this.pictures();
@@ -207,7 +218,10 @@ export class App {
   /** No prompt was assembled yet. */
   nothing() {
     $('time').hidden = true;
-    $('prompt').replaceChildren(h('div', {class: 'empty'}, h('h2', {}, 'No prompt yet'), 'The session is open, and its first turn has not begun. This page shows it when it does.'));
+    const closed = this.timeline.status !== 'open';
+    $('prompt').replaceChildren(h('div', {class: 'empty'}, h('h2', {}, closed ? 'No prompt' : 'No prompt yet'),
+      closed ? 'The session ended before its first turn.' : 'The session is open, and its first turn has not begun. This page shows it when it does.',
+      command(`clawvm log ${quoted(this.journal)} --session ${quoted(this.timeline.session)}`, this.say.bind(this))));
     $('inspector').replaceChildren();
   }
 
@@ -280,8 +294,11 @@ export class App {
     if ($('tabs').dataset.of === this.place.pane) return;
     $('tabs').dataset.of = this.place.pane;
     document.body.classList.toggle('tab-prompt', this.place.pane === 'prompt');
-    $('tabs').replaceChildren(...PANES.map(([name, title]) => h('button', {type: 'button', role: 'tab', data: {pane: name}, 'aria-selected': String(this.place.pane === name), 'aria-controls': 'inspector',
-      onclick: () => this.go({pane: name, ...(name === 'events' ? {event: null} : {})}, true)}, title)));
+    for (const tab of $('tabs').children) {
+      const chosen = tab.dataset.pane === this.place.pane;
+      tab.setAttribute('aria-selected', chosen);
+      tab.tabIndex = chosen ? 0 : -1;
+    }
   }
 
   /** The other run of the same turns, under the first; asked when the place names one. */
@@ -310,6 +327,7 @@ export class App {
     $('other-title').textContent = ours;
     $('other-note').replaceChildren(...[...told(recorded.misses, run.misses, 'misses'), ' · ', ...told(recorded.uncached_tokens, run.uncached_tokens, 'uncached tokens'), run.parted ? ` · they part in turn ${run.parted.turn}` : ' · they part nowhere',
       ' · open loop: what would have been missing, not whether the task would have succeeded'].map((part) => (typeof part === 'string' ? document.createTextNode(part) : part)));
+    $('other-note').title = $('other-note').textContent;
     const above = run.policy === 'recorded';
     $('second').style.order = above ? -1 : 0;
   }
@@ -340,11 +358,9 @@ export class App {
     if (step === this.step && place.turn < this.timeline.turns) this.source.once(asks.turn(place.session, place.turn + 1)).catch(() => {});
   }
 
-  proof({matches, committed, spans}) {
-    const none = spans.some(({erased}) => erased) ? 'erased in part' : committed ? 'salt gone' : 'no commitment';
-    const [kind, words] = matches === true ? ['good', '✓ bytes = commitment'] : matches === false ? ['bad', '✗ bytes differ'] : ['', none];
-    $('badge').className = kind;
-    Object.assign($('badge'), {textContent: words, title: PROVEN[words] ?? ''});
+  proof(answer) {
+    const words = proven(answer);
+    Object.assign($('badge'), {className: {'✓': 'good', '✗': 'bad'}[words[0]] ?? '', textContent: words, title: PROVEN[words]});
   }
 
   async pane(step) {
@@ -361,7 +377,9 @@ export class App {
     }
     if (step !== this.step) return;
     if (box.dataset.of && box.dataset.of !== this.place.pane) box.scrollTop = 0; // before it is filled: after it, all would be laid out
+    const held = box.contains(document.activeElement);
     box.replaceChildren(...[nodes].flat(Infinity).filter((node) => node != null && node !== false && node !== ''));
+    if (held) box.focus({preventScroll: true});
     box.dataset.of = this.place.pane;
     box.setAttribute('aria-busy', 'false');
   }
@@ -373,24 +391,42 @@ export class App {
     if (words && ms) this.saying = setTimeout(() => ($('said').textContent = ''), ms);
   }
 
+  /** What stands between this page and the session's truth, under the header until it is over. */
+  trouble(error) {
+    $('lost').textContent = [error.message ?? error.error, error.hint].filter(Boolean).join(': ');
+  }
+
   // ------------------------------------------------------------------------------- live
 
   follow() {
     if (!this.source.follow) return;
-    this.unfollow = this.source.follow(this.timeline.session, this.timeline.head.version, {
-      grown: ({version}) => this.grow(version),
-      gone: (error) => this.say(`${error.error}${error.hint ? `: ${error.hint}` : ''}`, 0),
+    const {timeline, source} = this, here = (act) => timeline === this.timeline && act();
+    this.unfollow = source.follow(timeline.session, timeline.head.version, {
+      grown: (head) => this.grow(head),
+      gone: (error) => this.trouble(error),
+      back: () => {
+        if ($('lost').textContent) this.trouble(''), this.go({});
+      },
+      lost: (over) => {
+        source.ask(asks.map(timeline.session, {after: timeline.head.version})).catch((error) => here(() => this.trouble(error)));
+        if (over) setTimeout(() => here(() => this.follow()), AGAIN_MS);
+      },
     });
   }
 
   /** The session grew: takes the new turns; the cursor follows only where it was at the end. */
-  async grow(version) {
+  async grow(head) {
     const {timeline} = this;
-    if (!timeline || version <= timeline.head.version || this.growing) return;
+    if (!timeline) return;
+    this.newest = head;
+    if (this.growing || head.hash === timeline.head.hash) return;
     this.growing = true;
     try {
-      const before = timeline.turns, [answer, rows] = await Promise.all([
-        this.source.ask(asks.map(timeline.session, {after: timeline.head.version})), this.source.ask(asks.sessions(timeline.session)).catch(() => null),
+      const before = timeline.turns, {version, hash} = timeline.head;
+      const last = await this.source.ask(asks.event(timeline.session, version)).catch((error) => ({event: error.status === 404 ? {} : {hash}}));
+      if (timeline === this.timeline && last.event.hash !== hash) return void this.replaced();
+      const [answer, rows] = await Promise.all([
+        this.source.ask(asks.map(timeline.session, {after: version})), this.source.ask(asks.sessions(timeline.session)).catch(() => null),
       ]);
       if (timeline !== this.timeline) return;
       this.listed(rows);
@@ -407,9 +443,18 @@ export class App {
       $('pill').textContent = this.missing ? counted(this.missing, 'new turn') : '';
     } catch (error) {
       this.say(error.message);
+      return;
     } finally {
       this.growing = false;
     }
+    if (timeline === this.timeline && this.newest.version > timeline.head.version) await this.grow(this.newest);
+  }
+
+  /** The event that was the last is not in the journal: another one took its place. */
+  async replaced() {
+    this.leave();
+    await this.arrive();
+    this.say('another journal took the place of the one that was shown', 6000);
   }
 
   // ------------------------------------------------------------------------------- hands
@@ -431,6 +476,10 @@ export class App {
       chosen: (first, last) => first === last ? this.turn(first, true) : this.go({from: first, to: last, turn: Math.max(first, Math.min(last, this.place.turn))}),
     });
     grip($('grip'), () => $('inspector').offsetWidth, (width) => document.documentElement.style.setProperty('--side', `${Math.max(240, Math.min(innerWidth - 420, width))}px`));
+    tablist($('tabs'));
+    $('tabs').replaceChildren(...PANES.map(([name, title]) => h('button', {type: 'button', role: 'tab', data: {pane: name}, 'aria-controls': name === 'prompt' ? name : 'inspector',
+      onclick: () => this.go({pane: name, ...(name === 'events' ? {event: null} : {})}, true)}, title)));
+    document.querySelector('.skip').addEventListener('click', (event) => (event.preventDefault(), this.content()?.focus()));
     addEventListener('keydown', (event) => !$('keys').open && !taken(event) && this.keyboard.press(event.key) && event.preventDefault());
     addEventListener('resize', () => this.redraw());
     onTheme(() => ((this.drawn = ''), this.redraw(true)));
@@ -440,6 +489,11 @@ export class App {
     $('pill').addEventListener('click', () => this.actions.last.call(this));
     $('other-close').addEventListener('click', () => this.go({what: null}, true));
     $('keys').addEventListener('click', () => $('keys').close());
+  }
+
+  /** Where the content begins. */
+  content() {
+    return this.timeline ? ['prompt', 'inspector'].map($).find((box) => box.offsetWidth) : $('list').querySelector('button');
   }
 
   redraw(again = false) {

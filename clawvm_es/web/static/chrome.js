@@ -60,8 +60,9 @@ export function levels(timeline) {
 /** The header's line. */
 export function whereabouts(place, timeline, row) {
   if (!place.session) return [];
-  const at = [' › turn ', h('b', {}, String(place.turn ?? '')), timeline ? ` of ${num(timeline.turns)}` : '', place.page && [' › ', h('b', {}, place.page)], place.event && [' › event ', h('b', {}, num(place.event))]];
-  return [h('span', {class: 'title'}, timeline?.title ?? row?.title ?? place.session), h('span', {class: 'at'}, at)];
+  const at = [place.turn ? [' › turn ', h('b', {}, String(place.turn)), timeline ? ` of ${num(timeline.turns)}` : ''] : ' › no prompt', place.page && [' › ', h('b', {}, place.page)], place.event && [' › event ', h('b', {}, num(place.event))]];
+  const title = timeline?.title ?? row?.title ?? place.session;
+  return [h('h1', {class: 'title', title}, title), h('span', {class: 'at'}, at)];
 }
 
 const NAMES = {ArrowLeft: '←', ArrowRight: '→', ArrowUp: '↑', ArrowDown: '↓', Escape: 'Esc', Enter: '⏎', gg: 'g g'};
@@ -73,7 +74,7 @@ export function keyList() {
     const known = actions.get(action) ?? {keys: []};
     actions.set(action, {keys: [...known.keys, NAMES[key] ?? key], says: known.says ?? says});
   }
-  return [h('h2', {}, 'Keys'), h('div', {class: 'keys'}, [...actions.values()].map(({keys, says}) => h('p', {}, h('kbd', {}, keys.slice(0, 2).join(' ')), says)),
+  return [h('button', {type: 'button'}, 'close'), h('h2', {}, 'Keys'), h('div', {class: 'keys'}, [...actions.values()].map(({keys, says}) => h('p', {}, h('kbd', {}, keys.slice(0, 2).join(' ')), says)),
     [['click', 'turn and page'], ['drag', 'scrub through the turns'], ['⇧ wheel', 'zoom'], ['⇧ drag', 'bisect between two turns'], ['axis', 'drag: zoom to those turns']].map(([key, says]) => h('p', {}, h('kbd', {}, key), says)))];
 }
 

@@ -43,6 +43,6 @@ export function taken(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return true;
   const at = event.target;
   if (at.matches?.('input, select, textarea')) return event.key !== 'Escape';
-  if (event.key === 'Enter' && at.matches?.('button')) return true;
-  return at.id === 'grip' && event.key.startsWith('Arrow');
+  if (event.key === 'Enter' && at.matches?.('button, a, [role=button]')) return true;
+  return event.key.startsWith('Arrow') && at.matches?.('#grip, [role=tab]');
 }

@@ -4,9 +4,8 @@ import {facts, fitted, h, link, table} from './dom.js';
 import {tag} from './prompt.js';
 import {asks} from './source.js';
 import {forced, ink, paint} from './theme.js';
-import {BOUNDARIES, FAULTS, LEVELS, MISSES, OUTCOMES, REASONS, counted, num, signed} from './words.js';
+import {BOUNDARIES, FAULTS, LEVELS, MISSES, OUTCOMES, REASONS, SPENDING, counted, num, signed} from './words.js';
 
-const SPENDING = ['fixed', 'directory', 'groups', 'floors', 'arrivals', 'hints', 'retrieved', 'kept', 'steps', 'rest'];
 const INKS = {
   fixed: 'var(--fixed)', directory: 'var(--faint)', groups: '#7d8a97', floors: '#dba90f', arrivals: '#23c47c', hints: '#e95bbd', retrieved: '#2ba3f0',
   kept: '#9a6cf2', steps: '#3f8fc4', rest: 'var(--line)',
@@ -25,7 +24,7 @@ export async function whyPane(page) {
     why.differs && h('p', {class: 'bad-news'}, "today's code decides this turn otherwise than the log recorded: clawvm verify --redecide"),
     why.page && steps(why.page),
     ...ranking(page, why),
-    ...spending(why.account),
+    ...spending(why.account, page.answer),
     ...score(why.page),
     ...life(page, known),
   ];
@@ -136,12 +135,13 @@ function drawRanking(canvas, ranked, chosen, timeline) {
   });
 }
 
-function spending(account) {
+function spending(account, answer) {
   if (!account?.budget) return [];
-  const spent = SPENDING.filter((name) => account[name] > 0);
+  const spent = Object.keys(SPENDING).filter((name) => account[name] > 0);
   return [h('h3', {}, `Where ${num(account.budget)} tokens went`),
-    h('div', {class: 'bar', 'aria-hidden': 'true'}, spent.map((name) => h('i', {title: `${name} ${num(account[name])}`, css: {width: `${(100 * account[name]) / account.budget}%`, background: INKS[name]}}))),
-    h('p', {class: 'source'}, spent.map((name) => [h('i', {class: 'tag', css: {background: INKS[name], width: '9px', height: '9px', padding: 0, marginRight: '.3rem'}}), `${name} ${num(account[name])}  `]))];
+    h('div', {class: 'bar', 'aria-hidden': 'true'}, spent.map((name) => h('i', {title: `${SPENDING[name][0]} ${num(account[name])}`, css: {width: `${(100 * account[name]) / account.budget}%`, background: INKS[name]}}))),
+    h('p', {class: 'source'}, spent.map((name) => h('span', {title: SPENDING[name][1]}, h('i', {class: 'tag', css: {background: INKS[name], width: '9px', height: '9px', padding: 0, marginRight: '.3rem'}}), `${SPENDING[name][0]} ${num(account[name])}  `))),
+    answer?.trigger && account.rest > 0 && h('p', {class: 'dim'}, 'An epoch begins below its budget: its later turns add to the prompt.')];
 }
 
 function score(page) {

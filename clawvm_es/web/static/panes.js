@@ -3,16 +3,16 @@
 import {command, facts, h, link, table} from './dom.js';
 import {tag} from './prompt.js';
 import {asks} from './source.js';
-import {LEVELS, MISSES, REASONS, boundary, counted, num, percent, short, when} from './words.js';
+import {LEVELS, MISSES, PROVEN, REASONS, boundary, counted, inTurn, num, percent, proven, short, when} from './words.js';
 
 const lines = (items) => h('ul', {class: 'lines'}, items.map((item) => h('li', {}, item)));
 const title = (words) => h('h3', {}, words);
 const dim = (words) => h('span', {class: 'dim'}, words ?? '');
 const shown = (value) => (value == null ? 'none' : typeof value === 'object' ? JSON.stringify(value) : String(value));
 
-/** Lines of a unified diff, each told apart by more than its colour: by its sign. */
+/** Lines of a unified diff without its two names, each told apart by more than its colour: by its sign. */
 const diffed = (unified) =>
-  h('div', {class: 'diff'}, unified.map((line) => h('span', {class: line.startsWith('@@') ? 'at' : line[0] === '+' ? 'add' : line[0] === '-' ? 'del' : ''}, line)));
+  h('div', {class: 'diff'}, unified.filter((line, i) => i > 1 || !/^(---|\+\+\+) /.test(line)).map((line) => h('span', {class: line.startsWith('@@') ? 'at' : line[0] === '+' ? 'add' : line[0] === '-' ? 'del' : ''}, line)));
 
 export async function changesPane({place, source, timeline, go}) {
   const other = place.vs ?? (place.turn > 1 ? `t${place.turn - 1}` : null);
@@ -49,7 +49,7 @@ export async function pagePane({place, source, timeline, go, say}) {
     title(`${found.page_id} · ${found.page_type}`),
     h('p', {class: 'says'}, found.title ?? 'its text was erased'),
     facts([['source', found.source], ['author', found.author], ['status', found.status], ['pin', found.pin !== 'none' && found.pin], ['floor', found.floor],
-      ['born', found.born && `turn ${found.born.turn}, ${when(found.born.time)}`], ['versions', found.contents.length > 1 && `${found.contents.length}`],
+      ['written', found.born && [inTurn(found.born.turn), when(found.born.time)].filter(Boolean).join(', ')], ['versions', found.contents.length > 1 && `${found.contents.length}`],
       ['call', found.call && `${found.call.tool}, turn ${found.call.turn}`], ['arguments', found.call?.arguments]]),
     title('Kept at'), table(['level', 'tokens'], found.levels.map(({level, tokens}) => [tag(found.page_type, LEVELS.indexOf(level), number), num(tokens)])),
     found.levels[0] && h('pre', {class: 'body'}, found.levels[0].text ?? '[erased: the text is gone, its commitment stays in the log]'),
@@ -63,7 +63,7 @@ export async function pagePane({place, source, timeline, go, say}) {
 /** One version of a page or field: who wrote it, when, and what it changed. */
 const blamed = (go) => (version) => {
   const written = version.written ?? version, diff = version.diff ?? version.unified;
-  return h('div', {}, h('p', {class: 'source'}, written.turn != null && link(`turn ${written.turn}`, () => go({turn: Math.max(1, written.turn)}, true)), ` ${written.principal ?? version.author ?? ''} ${when(written.time ?? written.at)}`),
+  return h('div', {}, h('p', {class: 'source'}, written.turn != null && link(inTurn(written.turn), () => go({turn: Math.max(1, written.turn)}, true)), ` ${written.principal ?? version.author ?? ''} ${when(written.time ?? written.at)}`),
     Array.isArray(diff) && diff.length > 0 && diffed(diff.slice(0, 200)));
 };
 
@@ -86,7 +86,7 @@ async function oneEvent(place, source, go) {
   const {event, texts = {}, caused = [], cut} = await source.once(asks.event(place.session, place.event));
   return [
     title(`Event ${num(event.version)} · ${event.type}`), h('p', {class: 'says'}, event.title ?? event.brief ?? event.type.replaceAll('_', ' ')),
-    facts([['turn', link(String(event.turn), () => go({turn: Math.max(1, event.turn), event: null, pane: 'events'}, true))], ['kind', event.kind], ['time', event.time], ['principal', event.principal],
+    facts([['turn', link(event.turn ? String(event.turn) : inTurn(0), () => go({turn: Math.max(1, event.turn), event: null, pane: 'events'}, true))], ['kind', event.kind], ['time', event.time], ['principal', event.principal],
       ['caused by', event.cause && link(`event ${num(event.cause)}`, () => go({event: event.cause}, true))], ['schema', event.schema_version], ['place in the log', num(event.seq)], ['hash', event.hash], ['before it', event.prev_hash]]),
     title('Data'), h('pre', {class: 'body'}, JSON.stringify(event.data, null, 1)),
     ...Object.entries(texts).map(([name, text]) => [title(name), h('pre', {class: 'body'}, text ?? '[erased: the text is gone, its commitment stays in the log]')]),
@@ -161,7 +161,7 @@ export async function storePane({place, source, go}) {
   const found = await source.once(asks.store(place.session, `t${place.turn}`));
   return [
     title(`The durable store after turn ${place.turn}`),
-    found.fields.length ? found.fields.map((field) => h('div', {class: 'cut'}, h('h4', {}, `${field.scope}/${field.field}`), h('p', {class: 'source'}, `version ${field.field_version}, `, link(`turn ${field.turn}`, () => go({turn: Math.max(1, field.turn)}, true)), ` by ${field.principal}`), h('pre', {class: 'body'}, field.text ?? shown(field.value))))
+    found.fields.length ? found.fields.map((field) => h('div', {class: 'cut'}, h('h4', {}, `${field.scope}/${field.field}`), h('p', {class: 'source'}, `version ${field.field_version}, `, link(inTurn(field.turn), () => go({turn: Math.max(1, field.turn)}, true)), ` by ${field.principal}`), h('pre', {class: 'body'}, field.text ?? shown(field.value))))
       : h('p', {class: 'says'}, 'Nothing is committed yet.'),
     found.updates.length > 0 && [title('Updates'), table(['', 'field', 'status', 'turn'], found.updates.map((update) => ({cells: [update.update_number, h('span', {class: 'text'}, `${update.op} ${update.field}`), update.reason ? `${update.status}: ${words(update.reason)}` : update.status, num(update.turn)], class: update.status === 'rejected' ? 'miss' : '', onclick: () => go({turn: Math.max(1, update.turn)}, true)})))],
   ];
@@ -175,7 +175,7 @@ export async function searchPane({place, source, go, hits}) {
   const add = (got) => {
     hits.list.push(...got.hits);
     count.textContent = `${num(hits.list.length)}${got.more ? ' and more' : ''} ${hits.list.length === 1 && !got.more ? 'text says' : 'texts say'} “${place.q}”`;
-    list.append(...got.hits.map((hit) => h('li', {}, link(`turn ${hit.turn} ${hit.page_id ?? hit.type}`, () => open(hit)), ' ', dim(hit.title), h('div', {}, hit.line.slice(0, hit.start), h('mark', {}, hit.line.slice(hit.start, hit.end)), hit.line.slice(hit.end)))));
+    list.append(...got.hits.map((hit) => h('li', {}, link(`${inTurn(hit.turn)} ${hit.page_id ?? hit.type.replaceAll('_', ' ')}`, () => open(hit)), ' ', dim(hit.title), h('div', {}, hit.line.slice(0, hit.start), h('mark', {}, hit.line.slice(hit.start, hit.end)), hit.line.slice(hit.end)))));
     rest.replaceChildren(got.more ? link('more', async () => add(await source.ask(asks.grep(place.session, place.q, got.next)))) : '');
   };
   hits.open = open;
@@ -209,17 +209,13 @@ export async function bisectPane({place, timeline, go, say, working, journal}) {
 }
 
 /** A word as a POSIX shell takes it. */
-const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`);
+export const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`);
 
 export async function proofPane({place, answer, row, say, listing, timeline, journal}) {
   if (!answer) return [];
-  const says = answer.matches === true ? 'The text below is the prompt of this turn: its bytes have the commitment that the log recorded.'
-    : answer.matches === false ? 'The bytes differ from the commitment that the log recorded.'
-      : answer.committed ? 'The log committed to the bytes of this prompt, but the salt that it takes to check them was erased, or is lost.'
-        : 'Nothing was committed to for this prompt, so its bytes cannot be checked.';
   const id = quoted(place.session), file = quoted(journal);
   return [
-    title('Proof'), h('p', {class: `says${answer.matches === false ? ' bad' : ''}`}, says),
+    title('Proof'), h('p', {class: `says${answer.matches === false ? ' bad' : ''}`}, PROVEN[proven(answer)]),
     facts([['prompt', `event ${num(answer.version)} of ${num(timeline.head?.version)}`], ['head', timeline.head?.hash],
       ['log', listing?.anchored ? `anchored to event ${num(listing.anchored.seq)}, ${when(listing.anchored.time)}` : 'unanchored: a checkpoint outside of this machine would prove that nothing was rewritten'],
       ['erasure', listing?.erasure_pending ? 'pending: an erasure has begun and is not finished' : null]]),

@@ -58,6 +58,14 @@ export function stretch(canvas, turnAt, {choosing, chosen}) {
   canvas.addEventListener('pointercancel', () => (start = null));
 }
 
+/** Arrow keys along tabs: the one beside is taken, from the last to the first. */
+export function tablist(node) {
+  node.addEventListener('keydown', (event) => {
+    const step = {ArrowLeft: -1, ArrowRight: 1}[event.key], tabs = [...node.children].filter((tab) => tab.offsetWidth), next = tabs[(tabs.indexOf(event.target) + step + tabs.length) % tabs.length];
+    if (step) next.focus(), next.click();
+  });
+}
+
 /** A grip that sets a width by dragging or by arrow keys: `set(pixels)`, `get()`. */
 export function grip(node, get, set) {
   node.addEventListener('pointerdown', (event) => {

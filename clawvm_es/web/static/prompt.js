@@ -18,7 +18,7 @@ export class Prompt {
   /** Shows a turn's answer; the span of page `chosen` is opened and brought into view. */
   show(answer, timeline, chosen) {
     this.watch.disconnect();
-    const first = !this.answer;
+    const first = !this.answer, held = this.held();
     Object.assign(this, {answer, timeline, chosen, spans: new Map(answer.spans.map((span) => [span.i, span])), loading: new Map()});
     this.outline = outlined(answer);
     this.chunks = [];
@@ -31,6 +31,7 @@ export class Prompt {
     if (this.chunks.length) this.fill(this.chunks[0]);
     for (const chunk of this.chunks) this.watch.observe(chunk);
     if (chosen) this.reveal(chosen);
+    if (held) this.hold();
   }
 
   head(answer) {
@@ -88,21 +89,20 @@ export class Prompt {
     const erased = span?.erased || flags & FLAGS.erased;
     const body = h('pre', {}, span ? span.text : '');
     if (span && span.chars < 420 && span.text.split('\n').length < 5) body.classList.add('whole');
-    return h('button', {class: `span${id && id === this.chosen ? ' on' : ''}${erased ? ' erased' : ''}`, type: 'button', data: {i, page: id},
-      onclick: (event) => this.chooses(event, id)},
+    return h('div', {class: `span${id && id === this.chosen ? ' on' : ''}${erased ? ' erased' : ''}`, data: {i, page: id}, onclick: () => this.chooses(id)},
       h('i', {css: {background: type ? paint(type, Math.max(1, level), number).css : 'var(--fixed)'}}),
-      h('div', {class: 'about'},
+      h('button', {class: 'about', type: 'button'},
         h('span', {class: 'line'}, h('b', {}, id ?? (flags & FLAGS.frame ? 'frame' : 'directory')), ' ', type && tag(type, level, number), ' ',
           flags & FLAGS.arrival ? h('span', {class: 'note'}, 'new ') : null,
           flags & FLAGS.stale ? h('span', {class: 'note stale'}, 'stale copy ') : null,
           erased ? h('span', {class: 'note erased'}, 'erased') : null),
-        h('span', {class: 'line'}, type ?? 'the other pages, in one line'),
+        h('span', {class: 'line'}, type ?? 'other pages, by name'),
         h('span', {class: 'line'}, `${num(tokens)} tokens`),
         h('span', {class: 'line'}, origin(span))),
       h('div', {css: {minWidth: 0}}, body, span?.cut ? this.more(span, body) : null));
   }
 
-  chooses(event, id) {
+  chooses(id) {
     if (String(getSelection()).length || !id) return;
     this.pick(id);
   }
@@ -110,7 +110,7 @@ export class Prompt {
   /** A text of over 64 kB comes in pieces, when it is asked for. */
   more(span, body) {
     let at = span.text.length;
-    const button = h('span', {class: 'link', role: 'button', tabindex: 0}, `${num(span.chars - at)} more characters`);
+    const button = h('button', {class: 'link', type: 'button'}, `${num(span.chars - at)} more characters`);
     const next = async (event) => {
       event.stopPropagation();
       const got = await this.source.ask(asks.span(this.answer.session_id, this.answer.turn, span.i, at));
@@ -119,7 +119,6 @@ export class Prompt {
       else button.textContent = `${num(span.chars - at)} more characters`;
     };
     button.addEventListener('click', next);
-    button.addEventListener('keydown', (event) => event.key === 'Enter' && next(event));
     return button;
   }
 
@@ -128,6 +127,16 @@ export class Prompt {
     this.chosen = page;
     for (const row of this.box.querySelectorAll('.span.on')) row.classList.remove('on');
     if (page) this.reveal(page);
+    if (page && this.held()) this.hold();
+  }
+
+  /** Whether the keyboard's focus is in the prompt: it stays there, at the page that is chosen, whatever is shown anew. */
+  held() {
+    return this.box.contains(document.activeElement);
+  }
+
+  hold() {
+    (this.box.querySelector('.span.on .about') ?? this.box).focus({preventScroll: true});
   }
 
   reveal(page) {

@@ -1,8 +1,8 @@
 // Addresses. A place is what an address says: parse(address) → place, address(place) → the same address.
 
-/** An id as part of a path: as it is where it can be, else `~` and base64url of its UTF-8. */
+/** An id as part of a path: as it is where it can be (dots alone are steps of a path), else `~` and base64url of its UTF-8. */
 export function key(id) {
-  if (/^[\w.-]+$/.test(id)) return id;
+  if (/^(?!\.+$)[\w.-]+$/.test(id)) return id;
   const bytes = String.fromCharCode(...utf8(id));
   return `~${btoa(bytes).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')}`;
 }

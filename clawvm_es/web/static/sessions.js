@@ -19,7 +19,7 @@ export class Sessions {
     this.watch.disconnect();
     const found = await this.source.ask(asks.sessions(q));
     Object.assign(this, {rows: [], here: -1, q});
-    this.box.replaceChildren(h('p', {class: 'total'}, `${num(found.total)} ${found.total === 1 ? 'session' : 'sessions'} in ${found.journal}${q ? ` with “${q}”` : ''}`,
+    this.box.replaceChildren(h('h1', {class: 'total'}, `${num(found.total)} ${found.total === 1 ? 'session' : 'sessions'} in ${found.journal}${q ? ` with “${q}”` : ''}`,
       found.erasure_pending && h('span', {class: 'note erased'}, '  an erasure is pending')));
     if (!found.total) this.box.append(q ? h('div', {class: 'empty'}, h('h2', {}, 'No session says that'), 'Titles, folders and ids are searched here; texts inside of a session.') : nothing());
     this.add(found);
@@ -42,7 +42,7 @@ export class Sessions {
 
   row(row) {
     const faults = Object.values(row.faults ?? {}).reduce((sum, n) => sum + n, 0);
-    const about = [brief(row.session_id), row.mode === 'recorded' ? 'as recorded' : `as clawvm${row.policy === 'clawvm' ? '' : ` (${row.policy})`}`, when(row.started), row.parent && `fork of ${brief(row.parent)}`, row.folder].filter(Boolean).join(' · ');
+    const about = [named(row.session_id), row.mode === 'recorded' ? 'as recorded' : `as clawvm${row.policy === 'clawvm' ? '' : ` (${row.policy})`}`, when(row.started), row.parent && `fork of ${named(row.parent)}`, row.folder].filter(Boolean).join(' · ');
     const count = (n, word, kind) => h('span', {class: n && kind ? kind : '', title: num(n ?? 0)}, h('b', {}, short(n ?? 0)), n === 1 ? word : kind === 'miss' ? `${word}es` : `${word}s`);
     return h('button', {class: 'session', type: 'button', data: {key: row.key}, onclick: () => this.open(row)},
       h('span', {css: {minWidth: 0}}, h('span', {class: 'name', title: row.title ?? row.session_id}, row.title ?? row.session_id),
@@ -71,13 +71,19 @@ export class Sessions {
     row?.node.scrollIntoView({block: 'nearest'});
   }
 
+  /** Moves the focus to the row of a session, where it is listed. */
+  choose(session) {
+    const at = this.rows.findIndex(({row}) => row.session_id === session);
+    if (at >= 0) (this.here = 0), this.move(at);
+  }
+
   chosen() {
     return this.rows[Math.max(0, this.here)]?.row;
   }
 }
 
-/** An id in few characters: the first eight of a random one. */
-const brief = (id) => (/^[0-9a-f]{8}-/.test(id) ? id.slice(0, 8) : id.slice(0, 40));
+/** An id in few characters: the first eight of a random one; of a subagent's, its own name behind that. */
+const named = (id) => id.replace(/^([0-9a-f]{8})(-[0-9a-f]{4}){3}-[0-9a-f]{12}(?=$|\/)/, '$1').slice(0, 40);
 
 const nothing = () =>
   h('div', {class: 'empty'}, h('h2', {}, 'No session yet'), 'Record one, or import one that a harness wrote:', h('pre', {}, 'clawvm import ~/.claude/projects -j JOURNAL'), 'This page shows it when it is loaded again.');

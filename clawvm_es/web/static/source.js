@@ -23,7 +23,7 @@ export class Server {
       answer = await fetch(`/api/${path}`, {signal, headers: {accept: 'application/json'}});
     } catch (error) {
       if (error.name === 'AbortError') throw error;
-      throw new Refused({error: 'the server does not answer', hint: 'is `clawvm ui` still running? then load this page again'}, 0);
+      throw new Refused({error: 'the server does not answer', hint: 'is `clawvm ui` still running? A new one prints a new address'}, 0);
     }
     const body = await answer.json().catch(() => ({error: `the server answered ${answer.status} without a reason`}));
     if (!answer.ok) throw new Refused(body, answer.status);
@@ -55,11 +55,16 @@ export class Server {
     this.kept.clear();
   }
 
-  /** Told of every growth of a session: `grown({version, turn, status})`, `gone({error, hint})`. Returns a function that ends it. */
-  follow(session, version, {grown, gone}) {
+  /**
+   * Told of every growth of a session: `grown({version, hash, turn, status})`, `gone({error, hint})`; of a connection that ended,
+   * `lost(whether it is for good)`, and that there is one again, `back()`. Returns a function that ends it.
+   */
+  follow(session, version, {grown, gone, lost, back}) {
     const events = new EventSource(`/api/s/${key(session)}/tail?after=${version}`);
+    events.addEventListener('open', back);
     events.addEventListener('head', (event) => grown(JSON.parse(event.data)));
     events.addEventListener('gone', (event) => gone(JSON.parse(event.data)));
+    events.addEventListener('error', () => lost(events.readyState === EventSource.CLOSED));
     return () => events.close();
   }
 }

@@ -86,10 +86,10 @@ export function rgbOf(name) {
   return inks.get(key);
 }
 
-/** Whether dark text reads on a page's colour. */
+/** Whether black reads better than white on a page's colour: one of the two has a contrast of 4.58 or more (WCAG's luminance). */
 export const darkText = (type, level, page) => {
-  const [r, g, b] = paint(type, level, page).rgb;
-  return 0.299 * r + 0.587 * g + 0.114 * b > 128;
+  const [r, g, b] = paint(type, level, page).rgb.map((x) => (x / 255 <= 0.04045 ? x / 255 / 12.92 : ((x / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179;
 };
 
 /** In forced colours: whether the pixel of a level's pattern is ink. Sparse dots for a pointer up to all for full. */

@@ -12,16 +12,30 @@ export const short = (n) =>
 
 export const counted = (n, one, many = `${one}s`) => `${num(n)} ${n === 1 ? one : many}`;
 
+/** A turn in words; what was written before the first one belongs to none. */
+export const inTurn = (n) => (n ? `turn ${n}` : 'before turn 1');
+
 export const signed = (n) => (n > 0 ? `+${num(n)}` : n < 0 ? `−${num(-n)}` : '0');
 
 export const percent = (part, whole) => (whole ? `${Math.round((100 * part) / whole)}%` : '');
 
-/** A time as a person writes it, in UTC as the log keeps it. */
-export const when = (iso) => (iso ? `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC` : '');
+/** A time as a person writes it, in UTC as the log keeps it; none for one of 1970, which only counts the steps of a recording without times. */
+export const when = (iso) => (iso && !iso.startsWith('1970') ? `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC` : '');
 
 export const CUTS = {compact: 'compaction', micro: 'results taken out', clear: 'clear', rewind: 'rewind'};
 export const BOUNDARIES = {compact: 'compaction', prune: 'pruning', flush: 'flush', reset: 'reset', save: 'save', end: 'end'};
 export const boundary = (kind, cut) => (cut && CUTS[cut]) || BOUNDARIES[kind] || kind;
+
+/** What the bytes of a prompt prove, in a few words and in a sentence. */
+export const PROVEN = {
+  '✓ bytes = commitment': 'The text of this prompt is, byte for byte, what the log committed to when it was made.',
+  '✗ bytes differ': 'The text of this prompt is not what the log committed to when it was made.',
+  'no commitment': 'Nothing was committed to for this prompt, so its bytes cannot be checked.',
+  'salt gone': 'The log committed to the bytes of this prompt, but the salt that it takes to check them was erased, or is lost.',
+  'erased in part': 'A text of this prompt was erased, so its bytes cannot be checked.',
+};
+export const proven = ({matches, committed, spans}) =>
+  matches === true ? '✓ bytes = commitment' : matches === false ? '✗ bytes differ' : spans.some(({erased}) => erased) ? 'erased in part' : committed ? 'salt gone' : 'no commitment';
 
 export const MISSES = {
   page_in: 'missed: it had to be paged in',
@@ -48,6 +62,14 @@ export const SHORT_TRIGGERS = {forced: 'a boundary or new settings', high: 'budg
 /** What became of a step to a level, by its name in the trace. */
 export const OUTCOMES = {
   taken: 'taken', misfit: 'did not fit', closed: 'a lower one did not fit', settled: 'settled before', brought: 'came with its group', not_reached: 'not reached',
+};
+
+/** The parts of a budget, by their names in the trace, and what each is. */
+export const SPENDING = {
+  fixed: ['frame', 'what every prompt holds'], directory: ['directory', 'the line that names the other pages'], groups: ['groups', 'pages that come together'],
+  floors: ['floors', 'the lowest level that each page may fall to'], arrivals: ['new', 'pages that arrived in this turn'], hints: ['hints', 'pages that a hint asked for'],
+  retrieved: ['retrieved', 'pages that retrieval found'], kept: ['kept', 'what the epoch held already'], steps: ['raised', 'steps to higher levels, by their worth'],
+  rest: ['not spent', 'of this, an epoch leaves a part for what its later turns add'],
 };
 
 export const REASONS = {
