@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from clawvm_es.errors import UsageError
 
 if TYPE_CHECKING:
-    from clawvm_es.history.redact import Redaction
+    from clawvm_es.history.redact import Redaction, Target
     from clawvm_es.journal.anchors.keys import SecretKey
     from clawvm_es.journal.ports import EventLog, Recorded
 
@@ -41,11 +41,11 @@ def certify_earlier(
     return _written(log, earlier_events(log, chosen(log, session), at), path, key)
 
 
-def certify_done(log: EventLog, done: Redaction, path: str, key: SecretKey | None) -> dict[str, Any]:
-    """Write the certificate of an erasure just done; returns its document."""
-    from clawvm_es.history.certificate import events_of
+def certify_done(log: EventLog, done: Redaction, target: Target, path: str, key: SecretKey | None) -> dict[str, Any]:
+    """Write the certificate of an erasure just done, or if it was done before, of that; returns its document."""
+    from clawvm_es.history.certificate import events_about, events_of
 
-    return _written(log, events_of(log, done), path, key, done)
+    return _written(log, events_of(log, done) or events_about(log, target), path, key, done)
 
 
 def certificate_lines(document: dict[str, Any], path: str) -> list[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,6 +21,7 @@ from clawvm_es.cli.options import (
 if TYPE_CHECKING:
     from clawvm_es.engine.journal import Journal
     from clawvm_es.history.rerun import Rerun
+    from clawvm_es.journal.ports import EventLog
     from clawvm_es.model.events import SessionOpened
 
 
@@ -60,7 +60,7 @@ def fork(
 
     Calls in the fork are served the results that the parent recorded, also after that moment; no tool runs. With
     --rerun the fork gets the parent's model answers and tool results one by one, to show how the rest would have
-    gone. Repeat the command to continue an interrupted re-run.
+    gone. Repeat the command to continue an interrupted re-run; a fork that stands is not made again.
 
     \b
     Example:
@@ -80,14 +80,13 @@ def fork(
     require_journal(journal)
     parent, at = _place(journal, session, version, turn, name)
     ran = None
-    with _told_of(name) as forked, Journal.open(journal, seed=seed, wait_s=wait) as target:
+    with Journal.open(journal, seed=seed, wait_s=wait) as target:
         if rerun:
             ran = _rerun(target, parent, name, at, policy, budget)
-        else:
+        elif not _stands(target.log, name, (parent, at, policy, budget, allow_new_calls)):
             target.fork(
                 parent, name, at=at, policy=policy, budget_tokens=budget, allow_new_calls=allow_new_calls
             )  # fmt: skip
-            forked.append(name)
         opened, was = target.opened(name), target.opened(parent)
         again = None if ran is None else views.rerun(target.log, parent, ran)
     assert opened is not None and was is not None
@@ -107,18 +106,20 @@ def fork(
     emit(document, [*lines, *(_lines(again, was, opened) if again else ())], as_json)
 
 
-@contextmanager
-def _told_of(name: str) -> Iterator[list[str]]:
-    """Say that the fork in the given list stands, if the disk fails afterwards: it is not made a second time."""
-    from clawvm_es.errors import DiskFailed, JournalFull
+def _stands(log: EventLog, name: str, wanted: tuple[str, int, str | None, int | None, bool]) -> bool:
+    """Tell whether this fork was made before and did not go on, so that a repeated command makes none."""
+    from clawvm_es.core.profiles import profile
+    from clawvm_es.model.events import SessionForked
 
-    forked: list[str] = []
-    try:
-        yield forked
-    except (DiskFailed, JournalFull) as error:
-        if forked:
-            error.hint = f"{name} was forked, and needs no second fork; {error.hint}"
-        raise
+    parent, at, policy, budget, new_calls = wanted
+    first, head = log.first(name), log.head(name)
+    if first is None or head is None or head.version != first.version or not isinstance(first.data, SessionForked):
+        return False
+    made = first.data
+    settings = (policy and profile(policy), budget, new_calls)
+    return (made.parent, made.parent_version, made.profile, made.budget_tokens, made.allow_new_calls) == (
+        parent, at, *settings,
+    )  # fmt: skip
 
 
 def _place(journal: str, session: str | None, version: int | None, turn: int | None, name: str) -> tuple[str, int]:

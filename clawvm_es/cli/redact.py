@@ -114,7 +114,7 @@ def redact(
         document = {"journal": journal} | views.redaction(done)
         lines = _lines(document)
         if certificate is not None:
-            document["certificate"] = certify_done(log, done, certificate, signer)
+            document["certificate"] = certify_done(log, done, target, certificate, signer)
             lines += certificate_lines(document["certificate"], certificate)
     emit(document, lines, as_json)
     if done.status in ("pending", "residue"):

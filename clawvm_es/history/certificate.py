@@ -18,7 +18,7 @@ import msgspec
 
 from clawvm_es import projections
 from clawvm_es.errors import AnchorRefused, UsageError
-from clawvm_es.history.redact import Redaction
+from clawvm_es.history.redact import Redaction, Target, asked
 from clawvm_es.journal.anchors.keys import PublicKey, SecretKey
 from clawvm_es.journal.anchors.notes import from_base64
 from clawvm_es.journal.lineage import event_at, read_session
@@ -84,6 +84,17 @@ def events_of(log: EventLog, done: Redaction) -> list[Recorded]:
     return [event_at(log, trail.session_id, trail.version) for trail in done.trails if trail.version]
 
 
+def events_about(log: EventLog, target: Target) -> list[Recorded]:
+    """The events of all earlier erasures of what a target names; none for a target of texts that match."""
+    names = asked(log, target)
+    own = [
+        row
+        for row in log.read_all()
+        if isinstance(row.data, ContentRedacted) and not names.isdisjoint(row.data.commitments)
+    ]
+    return _whole(log, own)
+
+
 def earlier_events(log: EventLog, session_id: str, at: int | None = None) -> list[Recorded]:
     """The events of an earlier erasure: all of a session's, or the one at version `at`.
 
@@ -94,6 +105,11 @@ def earlier_events(log: EventLog, session_id: str, at: int | None = None) -> lis
     if not own:
         where = "tells of no erasure" if at is None else f"has no content_redacted at version {at}"
         raise UsageError(f"session {session_id} {where}", hint="clawvm log JOURNAL --type content_redacted")
+    return _whole(log, own)
+
+
+def _whole(log: EventLog, own: Sequence[Recorded]) -> list[Recorded]:
+    """These events, with those that the same erasures appended to other streams."""
     wanted = {(row.at_us, row.principal, row.data.reason) for row in own if isinstance(row.data, ContentRedacted)}
     return [
         row

@@ -226,6 +226,11 @@ def _shares(log: EventLog, texts: Iterable[tuple[str, int]]) -> Iterator[Share]:
 # ------------------------------------------------------------------------------------------- planning
 
 
+def asked(log: EventLog, target: Target) -> set[str]:
+    """The commitments that a target names itself, also those that were erased; of what matches, none of these."""
+    return set(_asked(log, Reach(log, everywhere=False), target))
+
+
 def _asked(log: EventLog, reach: Reach, target: Target) -> Iterator[str]:
     """The commitments that the target itself names."""
     chosen = (target.page_id is not None, target.body is not None, target.matches is not None, target.everything)

@@ -1,7 +1,9 @@
 """`clawvm redact`: what it says before it erases, and when it asks."""
 
+import errno
 import io
 import json
+import os
 import sys
 
 import pytest
@@ -129,3 +131,27 @@ def test_what_cannot_be_certified_is_refused_before_anything_goes(path, run, mon
     code, _, err = run("redact", path, "-s", "one", *options)
     assert code == 2 and says in err and len(err.splitlines()) == 1
     assert heads(path) == before and not (path.parent / "new.json").exists()
+
+
+@pytest.mark.parametrize("target", [["--page", "p2"], ["--all"], ["--body"]])
+def test_an_erasure_that_stands_is_certified_by_the_same_command(path, run, tmp_path, monkeypatch, target):
+    """Its certificate found no room; a command that erases nothing certifies what was erased before."""
+    from clawvm_es import files
+
+    if target == ["--body"]:
+        with Journal.open(path, read_only=True) as journal:
+            rows = journal.log.read("one")
+            target = ["--body", next(row.data.levels[0].body for row in rows if row.type == "page_written")]
+    asked = ("redact", path, "-s", "one", *target, "--certificate", tmp_path / "c.json", "--yes", "--json")
+
+    def full(name, chunks, mode=0):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "write_whole", full)
+        code, _, err = run(*asked)
+        assert code == 2 and "cannot be written" in err and "the erasure stands" in err
+    code, out, _ = run(*asked)
+    document = json.loads(out)
+    assert (code, document["status"], document["certificate"]["status"]) == (0, "nothing", "erased")
+    assert [each["session_id"] for each in document["certificate"]["events"]] == ["one"]

@@ -191,17 +191,22 @@ def test_journals_of_older_schema_versions_are_decided_again(run, load, tmp_path
     assert code == 0 and found["redecided"] > 300, found
 
 
-def test_a_fork_that_stands_is_told_though_the_disk_is_full_afterwards(run, journal, monkeypatch):
-    """Its event is written, its read models are not: the same command again would find its name taken."""
+def test_a_fork_that_stands_is_not_made_again(run, load, journal, monkeypatch):
+    """Its event was written before the disk was full: the same command then says so, others find the name taken."""
 
     def full(self):
         raise JournalFull("the journal cannot grow", hint="make room")
 
+    asked = ("fork", journal, "-s", "run 1", "--turn", 3, "--as", "child", "--budget", 150, "--policy", "lru")
     with monkeypatch.context() as patched:
         patched.setattr(Journal, "catch_up", full)
-        code, out, err = run("fork", journal, "--as", "child")
-        assert (code, out) == (2, "")
-        assert err == "clawvm: the journal cannot grow (child was forked, and needs no second fork; make room)\n"
-        patched.setattr(Journal, "fork", lambda self, *_, **__: self.catch_up())
-        assert "(make room)" in run("fork", journal, "-s", "run 1", "--as", "other")[2]
-    assert "child" in run("sessions", journal)[1]
+        assert run(*asked) == (2, "", "clawvm: the journal cannot grow (make room)\n")
+    code, found = load(*asked)
+    assert (code, found["session_id"], found["policy"], found["budget"]) == (0, "child", "lru", 150)
+    with Journal.open(journal, read_only=True) as opened:
+        assert opened.log.head("child").version == opened.log.first("child").version
+    for other in (("--turn", 2), ("--budget", 151), ("--policy", "clawvm"), ("--allow-new-calls",)):
+        assert "a session child already" in run(*asked, *other)[2]
+    with Journal.open(journal) as opened, opened.session("child") as child:
+        child.user_says("on")
+    assert "a session child already" in run(*asked)[2]

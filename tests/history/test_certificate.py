@@ -140,6 +140,6 @@ def test_a_certificate_that_cannot_be_written_says_how_to_make_it(journal, tmp_p
     with monkeypatch.context() as patched:
         patched.setattr(files, "write_whole", full)
         with pytest.raises(JournalFull, match=r"c\.json cannot be written: No space left .*erasure stands") as told:
-            certify_done(journal.log, done, str(tmp_path / "c.json"), None)
+            certify_done(journal.log, done, Target("a", everything=True), str(tmp_path / "c.json"), None)
     assert f"clawvm redact {journal.log.place} --session" in told.value.hint
     assert certify_earlier(journal.log, "a", None, str(tmp_path / "c.json"), None)["status"] == "erased"
