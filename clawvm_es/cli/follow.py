@@ -141,7 +141,7 @@ def _settings(
 def _document(found: Followed) -> dict[str, Any]:
     sessions = [
         {
-            "session": each.session_id,
+            "session_id": each.session_id,
             "file": each.source,
             "format": each.format,
             "appended": each.appended,

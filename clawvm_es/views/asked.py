@@ -17,7 +17,7 @@ from clawvm_es.journal.ports import EventLog
 from clawvm_es.model.events import EVENT_TYPES
 from clawvm_es.projections import texts_behind
 from clawvm_es.views.events import event
-from clawvm_es.views.reading import time_of, version_at
+from clawvm_es.views.reading import timed, version_at
 from clawvm_es.views.titles import Titles
 from clawvm_es.views.words import command
 
@@ -61,7 +61,7 @@ def blame(
     `diff` holds the lines of a unified diff from the version before: `[]` if the text is the same, None for a first
     version and if a text was erased.
     """
-    found = _timed(attrs.asdict(ask(log, session_id, subject, version_at(log, session_id, version, turn))))
+    found = timed(attrs.asdict(ask(log, session_id, subject, version_at(log, session_id, version, turn))))
     assert isinstance(found, dict)
     found["title"] = Titles(log).of(session_id, subject) if found["contents"] else None
     found["contents"] = _with_diffs(found["contents"], lambda each: "")
@@ -69,14 +69,6 @@ def blame(
     if not rejected:
         found["rejected_updates"] = len(found.pop("rejected"))
     return found
-
-
-def _timed(data: Any) -> Any:
-    """Data with ISO times beside the microseconds of every place."""
-    if isinstance(data, dict):
-        told = {name: _timed(value) for name, value in data.items()}
-        return told | {"time": time_of(data["at_us"])} if "at_us" in data else told
-    return [_timed(each) for each in data] if isinstance(data, list | tuple) else data
 
 
 def _with_diffs(versions: Sequence[dict[str, Any]], of: Any) -> list[dict[str, Any]]:

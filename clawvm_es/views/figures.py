@@ -18,7 +18,7 @@ from clawvm_es.projections import snapshot
 from clawvm_es.projections.rows import SessionRow
 from clawvm_es.projections.tables import SESSIONS, TURNS
 from clawvm_es.views.costs import cost, of_run, summed
-from clawvm_es.views.reading import moment_of
+from clawvm_es.views.reading import moment_of, with_time
 
 if TYPE_CHECKING:
     from clawvm_es.history.figures import Figures, Parting
@@ -174,7 +174,7 @@ def replayed(log: EventLog, done: Sequence[Replayed]) -> list[dict[str, Any]]:
 def turns(log: EventLog, session_id: str) -> dict[str, Any]:
     """The figures of a session turn by turn."""
     with snapshot(log) as view:
-        found = [attrs.asdict(row) | {"time": moment_of(row.at)} for row in view.rows(TURNS, session_id)]
+        found = [with_time(attrs.asdict(row)) for row in view.rows(TURNS, session_id)]
     return {"session_id": session_id, "turns": found}
 
 

@@ -23,7 +23,7 @@ from clawvm_es.model.pages import PageType
 from clawvm_es.projections.rows import FieldRow, PageRow, UpdateRow
 from clawvm_es.projections.tables import DURABLE_STORE, PAGE_TABLE, UPDATES
 from clawvm_es.representations.messages import Block
-from clawvm_es.views.reading import models, moment_of, version_at
+from clawvm_es.views.reading import models, timed, version_at, with_time
 from clawvm_es.views.titles import Titles
 from clawvm_es.views.words import layout
 
@@ -143,7 +143,7 @@ def provenance(
 ) -> dict[str, Any]:
     """Return the origin of each span of a turn's prompt."""
     shown, spans = spans_of(log, session_id, version_at(log, session_id, version, turn))
-    told = [attrs.asdict(span, filter=lambda field, _: field.name != "text") for span in spans]
+    told = timed([attrs.asdict(span, filter=lambda field, _: field.name != "text") for span in spans])
     return _assembled(log, shown) | {"spans": told}
 
 
@@ -223,6 +223,6 @@ def _with_texts(log: EventLog, rows: Sequence[FieldRow | UpdateRow], field: str 
             continue
         told = attrs.asdict(row) | {"field": named, "text": opened_text(log.vault(row.session_id), row.value)}
         if isinstance(row, FieldRow):
-            told["time"] = moment_of(row.at)
+            told = with_time(told)
         found.append(told)
     return found

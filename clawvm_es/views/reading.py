@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import takewhile
-from typing import Final
+from typing import Any, Final
 
 from clawvm_es.errors import JournalError, UsageError, no_journal
 from clawvm_es.history.places import end_of_turn, range_of_turn
@@ -177,3 +177,17 @@ def moment_of(at: str) -> str | None:
 def time_of(at_us: int) -> str | None:
     """A time in microseconds as ISO 8601 in UTC."""
     return moment_of(iso(at_us))
+
+
+def timed(data: Any) -> Any:
+    """Data whose moments are told as those of events: `at` in microseconds, and `time` as ISO 8601 in UTC."""
+    if isinstance(data, dict):
+        told = {name: timed(value) for name, value in data.items()}
+        return told if (at_us := told.pop("at_us", None)) is None else told | {"at": at_us, "time": time_of(at_us)}
+    return [timed(each) for each in data] if isinstance(data, list | tuple) else data
+
+
+def with_time(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of a read model with its time as ISO 8601, in place of the words that its table holds."""
+    told = dict(row)
+    return told | {"time": moment_of(told.pop("at"))}

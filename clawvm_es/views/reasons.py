@@ -17,7 +17,7 @@ from clawvm_es.projections import decisions
 from clawvm_es.projections.rows import FaultRow
 from clawvm_es.projections.tables import FAULTS
 from clawvm_es.views.held import require_page
-from clawvm_es.views.reading import models, moment_of, version_at, versions_at
+from clawvm_es.views.reading import models, timed, version_at, versions_at, with_time
 from clawvm_es.views.titles import Titles
 from clawvm_es.views.words import brief, layout, standing, verdict
 
@@ -45,7 +45,7 @@ def _fault(row: FaultRow, titles: Mapping[str, str | None], tools: Mapping[int, 
     """A fault; an undeclared tool is given by name."""
     tool = tools.get(row.call, row.tool) if row.tool == UNKNOWN_TOOL and row.call is not None else row.tool
     found = attrs.asdict(row) | {"tool": tool, "evidence": json.loads(row.evidence)}
-    return found | {"title": titles.get(row.page_id or ""), "time": moment_of(row.at)}
+    return with_time(found) | {"title": titles.get(row.page_id or "")}
 
 
 def trace(
@@ -64,8 +64,7 @@ def trace(
     rows = [row for row in decisions(log, session_id, upto, after) if page in (None, row["page_id"])]
     titles.load(session_id, (row["page_id"] for row in rows))
     found = [
-        row | {"title": titles.of(session_id, row["page_id"]), "time": moment_of(row["at"]), "layout": _layout(row)}
-        for row in rows
+        with_time(row) | {"title": titles.of(session_id, row["page_id"]), "layout": _layout(row)} for row in rows
     ]
     return {"session_id": session_id, "decisions": found}
 
@@ -100,15 +99,17 @@ def why(
         "differs": found.differs,
         "account": attrs.asdict(found.account),
         "page": _candidate(found, found.page, titles),
-        "provenance": attrs.asdict(found.provenance),
-        "changed": None if found.changed is None else attrs.asdict(found.changed),
+        "provenance": timed(attrs.asdict(found.provenance)),
+        "changed": None if found.changed is None else timed(attrs.asdict(found.changed)),
         "candidates": [_candidate(found, each, titles) for each in found.candidates],
     }
 
 
 def _since(found: Since) -> dict[str, Any]:
     """The epoch to which a prompt belongs, without its candidate, whose reasons are given in words."""
-    return attrs.asdict(found, filter=lambda field, _: field.name != "candidate")
+    told = timed(attrs.asdict(found, filter=lambda field, _: field.name != "candidate"))
+    assert isinstance(told, dict)
+    return told
 
 
 def _candidate(found: Why, each: Candidate, titles: Titles) -> dict[str, Any]:

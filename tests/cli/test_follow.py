@@ -31,7 +31,7 @@ def test_one_pass(run, tmp_path: Path, live: Path) -> None:
     assert "session s1: 2 events more" in run(*words, "--once")[1]
     live.write_bytes(as_lines(CLAUDE))
     document = json.loads(run(*words, "--once", "--json")[1])
-    assert [each["session"] for each in document["sessions"]] == ["s1", "s1/agent-a1"]
+    assert [each["session_id"] for each in document["sessions"]] == ["s1", "s1/agent-a1"]
     assert "0 sessions went on, 1 file had not changed" in run(*words, "--once")[1]
     finished = json.loads(run(*words, "--final", "--json")[1])
     assert sum(each["appended"] for each in finished["sessions"]) > 0 and not finished["errors"]

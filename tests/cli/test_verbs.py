@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -310,6 +311,35 @@ def test_doctor_tells_a_file_that_is_no_journal(run, tmp_path, monkeypatch):
     code, out, _ = run("doctor", "--journal", tmp_path / "notes.txt")
     assert code == 1 and "is no SQLite file" in out
     assert run("doctor", "--journal", tmp_path / "new.db")[0] == 0
+
+
+def members(document: object) -> Iterator[tuple[str, object]]:
+    """Every name in a document, with its value."""
+    if isinstance(document, dict):
+        yield from document.items()
+    for each in document.values() if isinstance(document, dict) else document if isinstance(document, list) else ():
+        yield from members(each)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["log", "-s", OURS], ["show", "7", "-s", OURS], ["trace", "-s", OURS], ["faults"], ["losses", "-s", WEAK],
+        ["store"], ["stats", "--turns", "-s", OURS], ["blame", "p5", "-s", OURS], ["why", "p5", "-s", OURS],
+        ["prompt", "--provenance", "-s", OURS], ["bisect", "--when", "absent(p7)", "-s", OURS],
+    ],
+)  # fmt: skip
+def test_a_moment_and_a_session_have_one_name_in_every_document(load, journal, arguments):
+    """`at` is a number of microseconds, `time` the same in ISO 8601, and a session is named by its `session_id`."""
+    verb, *more = arguments
+    found = list(members(load(verb, journal, *more)))
+    names = {name for name, _ in found}
+    assert not {"at_us", "session"} & names
+    assert all(isinstance(value, int) for name, value in found if name == "at")
+    assert all(
+        re.fullmatch(r"2026-03-02T09:\d\d:\d\d(\.\d+)?Z", str(value)) for name, value in found if name == "time"
+    )
+    assert "at" not in names or "time" in names
 
 
 def test_the_help_of_an_option_says_what_the_verb_does_with_it(run):
