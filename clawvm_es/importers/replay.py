@@ -206,14 +206,15 @@ def names_of(recordings: Sequence[Recording], name: str | None) -> Mapping[str, 
 
 def _name_of(session_id: str, roots: Sequence[str], name: str | None) -> str:
     if name is None:
-        return _escaped(session_id)
+        return escaped(session_id)
     if len(roots) == 1 and session_id.startswith(roots[0]):
-        return name + _escaped(session_id.removeprefix(roots[0]))
-    return f"{name}/{_escaped(session_id)}"
+        return name + escaped(session_id.removeprefix(roots[0]))
+    return f"{name}/{escaped(session_id)}"
 
 
-def _escaped(recorded_id: str) -> str:
-    return recorded_id if odd_text(recorded_id) is None else visible(recorded_id)
+def escaped(recorded_id: str) -> str:
+    """A recorded session's id, in which characters that no id may hold are escaped."""
+    return recorded_id if odd_text(recorded_id) is None else visible(recorded_id).replace("\t", "\\t")
 
 
 @attrs.frozen

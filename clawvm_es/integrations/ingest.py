@@ -29,7 +29,7 @@ from clawvm_es.importers.following import AS_RECORDED, Follower
 from clawvm_es.importers.given import Given
 from clawvm_es.importers.kept import Place
 from clawvm_es.importers.recording import Recording
-from clawvm_es.importers.replay import LIVE, target
+from clawvm_es.importers.replay import LIVE, escaped, target
 from clawvm_es.integrations.harnesses import CLAUDE_CODE, HARNESSES, Harness, read_rules
 from clawvm_es.integrations.restored import restored
 from clawvm_es.integrations.spool import tell
@@ -184,7 +184,7 @@ def _by_session(folder: Path, found: Ingested) -> Mapping[tuple[str, str], list[
                 found.problems.append(f"{name}: no event of a hook: {error}")
                 path.unlink(missing_ok=True)
             continue
-        told = msgspec.structs.replace(told, path=str(path))
+        told = msgspec.structs.replace(told, path=str(path), session=escaped(told.session))
         if told.harness in HARNESSES and told.session:
             sessions.setdefault((told.harness, told.session), []).append(told)
         else:

@@ -1,7 +1,8 @@
 """The lines that an MCP client sends, and their answers, so that no client waits in vain.
 
 The library silently skips invalid lines, such as one with half a surrogate pair, which JSON can express and UTF-8
-cannot. It also drops the requests that it is working on when stdin ends.
+cannot, and takes a request whose id is no text and no integer for a notification, which has no answer. It also drops
+the requests that it is working on when stdin ends.
 
 LAW-MCP-3: an invalid line is answered with an error. A request that was read before stdin ended is answered before
 the server ends, unless it was cancelled or takes longer than `ENDING_S`.
@@ -10,8 +11,9 @@ the server ends, unless it was cancelled or takes longer than `ENDING_S`.
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -63,7 +65,8 @@ async def serve_lines(made: MCPServer[Any]) -> None:
     from mcp.server.stdio import stdio_server
 
     lowlevel = made._lowlevel_server
-    async with stdio_server() as (read, write), anyio.create_task_group() as tasks:
+    lines: Any = _lines(anyio.wrap_file(open(sys.stdin.fileno(), "rb", closefd=False)))  # noqa: SIM115  of the program
+    async with stdio_server(lines) as (read, write), anyio.create_task_group() as tasks:
         messages, taken = anyio.create_memory_object_stream[Any](0)
         answers, answered = anyio.create_memory_object_stream[Any](0)
         waiting = _Open()
@@ -74,6 +77,36 @@ async def serve_lines(made: MCPServer[Any]) -> None:
                 await lowlevel.run(taken, answers, lowlevel.create_initialization_options())
         await write.aclose()
         tasks.cancel_scope.cancel()
+
+
+async def _lines(file: AsyncIterable[bytes]) -> AsyncIterator[str]:
+    """The lines of a file, each as the library is to read it."""
+    async for line in file:
+        yield as_read(line.decode("utf-8", "replace"))
+
+
+def as_read(line: str) -> str:
+    """A line as the library is to read it: of an object that is no message, its id if that can be one."""
+    with suppress(ValueError, RecursionError):
+        read = json.loads(line)
+        if isinstance(read, dict) and not _may_be_message(read):
+            return json.dumps({"id": read["id"]} if _known(read.get("id")) else {})
+    return line
+
+
+def _may_be_message(read: dict[str, Any]) -> bool:
+    """Tell whether the library takes an object for what it is, and tells what is wrong with it by the whole line."""
+    if read.get("jsonrpc") != "2.0" or "method" not in read:
+        return read.get("jsonrpc") == "2.0"
+    params = read.get("params")
+    return (
+        isinstance(read["method"], str) and _known(read.get("id", 0)) and (params is None or isinstance(params, dict))
+    )
+
+
+def _known(number: Any) -> bool:
+    """Tell whether the library takes this for the id of a request."""
+    return isinstance(number, (int, str)) and not isinstance(number, bool)
 
 
 async def _sort(read: AsyncIterable[Any], messages: MemoryObjectSendStream[Any], write: Any, waiting: _Open) -> None:
@@ -108,7 +141,7 @@ def refusal(error: Exception) -> Any:
     with suppress(ValueError, RecursionError):
         read = json.loads(line) if isinstance(line, str) else line
     number = read.get("id") if isinstance(read, dict) else None
-    known = number if isinstance(number, (int, str)) and not isinstance(number, bool) else None
+    known = number if _known(number) else None
     if isinstance(known, str) and sayable(known) != known:
         known = None
     code = types.PARSE_ERROR if isinstance(line, str) else types.INVALID_REQUEST

@@ -139,7 +139,8 @@ def test_an_id_that_no_session_can_have_is_refused_and_says_what_to_do(odd: str)
 
 
 @pytest.mark.parametrize(
-    ("odd", "shown"), [("a\0b", "a\\x00b"), ("\ud800", "\\ud800"), ("a\n\u202e/x", "a\\n\\u202e/x")]
+    ("odd", "shown"),
+    [("a\0b", "a\\x00b"), ("\ud800", "\\ud800"), ("a\n\u202e/x", "a\\n\\u202e/x"), ("a\tb", "a\\tb")],
 )
 def test_a_recorded_id_with_odd_characters_is_escaped(odd: str, shown: str) -> None:
     """A file is not refused for the id in it; its subagents follow it, and a name takes its place."""

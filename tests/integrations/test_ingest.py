@@ -302,6 +302,23 @@ def test_a_session_named_as_a_shared_scope_is_none(live: Live) -> None:
     assert waiting(folder) == []
 
 
+def test_a_session_id_with_control_characters_is_that_of_an_import(live: Live, tmp_path: Path) -> None:
+    """It is escaped, before its transcript says anything and afterwards, and an import finds what the hooks told."""
+    odd = Live(live.journal, live.work, "a\x01\u202eb\tc")
+    begin(odd)
+    odd.answer("the port is 5433")
+    odd.hook("Stop")
+    shown = r"a\x01\u202eb\tc"
+    with Journal.open(live.journal) as journal:
+        assert ingest(journal).problems == []
+        assert [head.session_id for head in journal.log.heads()] == [shown]
+        assert any(row.type == "tool_called" or "5433" in str(row) for row in journal.log.read(shown))
+        assert newest(spool_of(live.journal), str(live.work)) == shown
+    with Journal.open(tmp_path / "other.db") as other:
+        replay(other, odd.transcript, ReplaySettings())
+        assert [head.session_id for head in other.log.heads()] == [shown]
+
+
 def _newer(path: Path) -> None:
     Journal.open(path).close()
     data = bytearray(path.read_bytes())

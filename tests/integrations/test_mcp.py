@@ -178,6 +178,14 @@ LINES = {
     "[" * 3_000: (None, -32700),
     '{"jsonrpc":"2.0","id":8}': (8, -32600),
     '{"jsonrpc":"2.0","id":true}': (None, -32600),
+    '{"jsonrpc":"1.0","id":5,"method":"ping"}': (5, -32600),
+    '{"jsonrpc":"2.0","id":"six","method":6}': ("six", -32600),
+    '{"jsonrpc":"2.0","id":9,"method":"ping","params":[]}': (9, -32600),
+    '{"jsonrpc":"2.0","id":10,"result":[]}': (10, -32600),
+    **{
+        f'{{"jsonrpc":"2.0","id":{number},"method":"ping"}}': (None, -32600)
+        for number in ("1.5", "1e400", "null", "true", "[]", '{"id":3}')
+    },
     "[]": (None, -32600),
 }
 
