@@ -161,7 +161,7 @@ class ToolCalls:
     def validator(self, name: str, arguments: Mapping[str, Any]) -> str | None:
         """Return a fingerprint of what a call reads, as of now; None if the tool cannot tell.
 
-        A fork that runs nothing uses the world its parent recorded, so it never asks today's.
+        A fork that runs nothing uses the fingerprints that its parent recorded.
         """
         tape = self._taped()
         if tape is not None and not tape.allows_new_calls:

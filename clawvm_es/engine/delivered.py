@@ -57,7 +57,7 @@ class Delivered:
     def knows(self, key: str | None) -> bool:
         """Tell whether an input was recorded under `key`, up to the version that the shell has read.
 
-        A later input of another writer is a conflict; it has to be found on the state which that writer left.
+        An input that another writer recorded later is left to the append, which finds the conflict.
         """
         if key is None or self._keys.get(key) is not None:
             return key is not None

@@ -61,7 +61,7 @@ def integer(what: str, value: object, least: int | None = None) -> int:
 
 
 def boolean(what: str, value: object) -> bool:
-    """True or False, and nothing that only counts as one of them."""
+    """True or False; other values that count as true or false are refused."""
     if not isinstance(value, bool):
         raise _refused(what, "True or False", value)
     return value

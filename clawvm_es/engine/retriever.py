@@ -52,7 +52,7 @@ class Retrieval:
             self._said[author] = number, text
 
     def is_last_of_another(self, number: int, page_type: PageType, author: Author) -> bool:
-        """Tell whether page `number` holds what another author said last, or what no longer is said."""
+        """Tell whether page `number` held an author's last message, but now has another author or type."""
         said = [who for who, (last, _) in self._said.items() if last == number]
         return any(page_type is not PageType.CONVERSATION or who is not author for who in said)
 

@@ -85,7 +85,7 @@ def events_of(log: EventLog, done: Redaction) -> list[Recorded]:
 
 
 def events_about(log: EventLog, target: Target) -> list[Recorded]:
-    """The events of all earlier erasures of what a target names; none for a target of texts that match."""
+    """The events of all earlier erasures of a target; none for a target given by `matches`."""
     names = asked(log, target)
     own = [
         row

@@ -1,4 +1,4 @@
-"""Levels: the pages in a session's prompts, with their levels and the turns from which to which they held them.
+"""Levels: the pages in a session's prompts, with the level of each and the turns at which it had that level.
 
 A *run* is one page at one level, of one size, at one place, in the prompts of consecutive turns. A column of a
 picture is one prompt: its runs in the order of their places.

@@ -227,7 +227,7 @@ def _shares(log: EventLog, texts: Iterable[tuple[str, int]]) -> Iterator[Share]:
 
 
 def asked(log: EventLog, target: Target) -> set[str]:
-    """The commitments that a target names itself, also those that were erased; of what matches, none of these."""
+    """The commitments that a target itself names, erased ones included; with `matches`, those of present texts."""
     return set(_asked(log, Reach(log, everywhere=False), target))
 
 

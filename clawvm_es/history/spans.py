@@ -89,7 +89,7 @@ def _moves(row: Recorded, page_id: str) -> bool:
 def reach(log: EventLog, session_id: str, page_id: str, reader: ModelReader | None = None) -> tuple[int, int]:
     """The first and last version that may be about a page, as narrow as known; (1, 0) if there is none.
 
-    It is looked up with `reader`, where one of the log's read models is at hand: each looks at all tables first.
+    Pass the `reader` of read models that are open already: opening them checks every table.
     """
     head, models = log.head(session_id), models_of(log, MODELS)
     end = 0 if head is None else head.version

@@ -40,7 +40,7 @@ class ClockContract:
         assert 0 < now <= INTEGER_MAX
 
     def test_it_does_not_run_back(self, clock: Callable[[], int]) -> None:
-        """Looks one after another give times in order."""
+        """Successive readings of the clock never go backwards."""
         times = [clock() for _ in range(100)]
         assert times == sorted(times)
 
@@ -57,7 +57,7 @@ class TokenCounterContract:
     """Framed texts: they begin with `<` and end with a newline."""
 
     def test_counts_are_whole_and_the_same_again(self, counter: TokenCounter) -> None:
-        """The same text always has the same count, and none is negative; nothing counts nothing."""
+        """The same text always has the same count, no count is negative, and the empty text counts 0."""
         for text in self.TEXTS:
             count = counter.count(text)
             assert type(count) is int
@@ -91,14 +91,14 @@ class ToolContract:
         assert tool.run(**arguments) == text
 
     def test_it_tells_what_it_reads(self, tool: Tool, arguments: Mapping[str, Any]) -> None:
-        """The keys of what a call reads are there, all of them."""
+        """A call has a resource key for each thing that the tool declares to read."""
         done = effects(tool, ToolUse(1, tool.name, arguments))
         assert done.deterministic and len(done.reads) == len(tool.reads) > 0
 
     def test_its_validator_sees_a_change(
         self, tool: Tool, arguments: Mapping[str, Any], change: Callable[[], object]
     ) -> None:
-        """The validator's text stays while nothing changes, and is another one afterwards."""
+        """The validator's fingerprint stays the same until `change` is called, and differs afterwards."""
         assert tool.validator is not None
         before = tool.validator(arguments)
         assert before == tool.validator(arguments) is not None
@@ -140,7 +140,7 @@ class MemoryBackendContract:
             assert _outcomes(journal, session) == [RecallOutcome.OK, RecallOutcome.NO_MATCH]
 
     def test_the_same_query_has_the_same_answer(self, backend: Callable[[str], Iterable[str]], known: str) -> None:
-        """Asked twice, it says the same."""
+        """The backend gives the same answer to the same query."""
         assert list(backend(known)) == list(backend(known))
 
 

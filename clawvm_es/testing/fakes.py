@@ -44,7 +44,7 @@ class FakeClock:
         return now
 
     def advance(self, by_us: int) -> None:
-        """Let time go by."""
+        """Advance the clock."""
         if by_us < 0:
             raise ValueError(f"a clock does not run back by {-by_us}")
         self.start_us += by_us

@@ -10,7 +10,7 @@
     def test_my_policy_keeps_its_word(session):
         assert session.faults() == []
 
-Needs hypothesis (`pip install hypothesis`), which nothing else in this package does.
+Needs hypothesis (`pip install hypothesis`), as no other module but `histories` does.
 """
 
 from __future__ import annotations

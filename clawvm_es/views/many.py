@@ -16,7 +16,7 @@ ENDINGS = (".db", ".journal")
 
 
 def journals(places: Iterable[str]) -> list[str]:
-    """The journals that some places mean: each place itself, or for a folder its journal files."""
+    """The journals at some places: each place itself, or the journal files of a folder."""
     found: list[str] = []
     for place in places:
         if "://" not in place and Path(place).is_dir():

@@ -93,7 +93,7 @@ def known_sessions(log: EventLog) -> list[str]:
 def short_ids(log: EventLog, least: int = 8) -> dict[str, str]:
     """Id of a stream → the shortest name by which `chosen` finds it: of each part between slashes a unique prefix.
 
-    A prefix has at least some characters; a part that begins another one is whole.
+    A prefix has at least `least` characters; a part with which another part begins is not cut.
     """
     ids = [head.session_id for head in log.heads()]
     parts: dict[str, set[str]] = {"": set()}
@@ -119,7 +119,7 @@ def _prefixes(names: Sequence[str], least: int) -> Iterator[tuple[str, str]]:
 
 
 def version_at(log: EventLog, session_id: str, version: int | None, turn: int | None) -> int | None:
-    """The version meant by a version or the end of a turn; None if neither is given: the end."""
+    """The version given, or the last version of `turn`; None, for the session's end, if neither is given."""
     if version is not None and turn is not None:
         raise UsageError("--at and --turn name two places", hint="give one of them")
     if turn is not None:
@@ -188,6 +188,6 @@ def timed(data: Any) -> Any:
 
 
 def with_time(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of a read model with its time as ISO 8601, in place of the words that its table holds."""
+    """A row of a read model with its time as ISO 8601 under `time`, in place of the table's text `at`."""
     told = dict(row)
     return told | {"time": moment_of(told.pop("at"))}

@@ -101,15 +101,15 @@ class Writeback(Handle):
         return [replace(written, replaces=facts.replaces), *retired]
 
     def compact(self, *, key: str | None = None) -> Report:
-        """Tell that the harness compacts: write back, then lower pages to their floors."""
+        """Record that the harness compacts: write back, then lower pages to their floors."""
         return self._boundary(Boundary.COMPACT, key=key)
 
     def reset(self, *, key: str | None = None) -> Report:
-        """Tell that the harness resets the context: write back, then lower pages to their floors."""
+        """Record that the harness resets the context: write back, then lower pages to their floors."""
         return self._boundary(Boundary.RESET, key=key)
 
     def prune(self, page_ids: Iterable[str] = (), *, key: str | None = None) -> Report:
-        """Tell that the harness drops tool results: the named pages, or all evidence if none is named."""
+        """Record that the harness drops tool results: the named pages, or all evidence if none is named."""
         return self._boundary(Boundary.PRUNE, pages=given.ids("page ids", page_ids), key=key)
 
     def flush(self, *, key: str | None = None) -> Report:

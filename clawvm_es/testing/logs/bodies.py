@@ -19,7 +19,7 @@ class BodyLaws:
     """Contract of vaults."""
 
     def test_many_bodies_are_opened_at_once(self, log: EventLog) -> None:
-        """Stored and held-back bodies alike, not those that were sealed or never were; texts lead back to them."""
+        """One call opens stored and pending bodies, and omits sealed and unknown ones."""
         vault = log.vault("s")
         stored, sealed = vault.commit(b"stored"), vault.seal(b"sealed")
         log.append("s", [new(PromptRendered("r", 1, sealed)), new(ToolCalled(1, "tool", stored))])
@@ -56,7 +56,7 @@ class BodyLaws:
         assert vault.open(commitment) is None
 
     def test_kept_bodies_are_counted_once(self, log: EventLog) -> None:
-        """`bodies_kept` counts a body that two sessions share once, of a session its own, and no sealed one."""
+        """`bodies_kept` counts a shared body once in the log and once in each session, and no sealed body."""
         for session_id, body in (("a", b"shared"), ("b", b"shared"), ("b", b"of b")):
             query = log.vault(session_id).commit(body)
             log.append(session_id, [new(RecallAnswered(1, RecallOutcome.OK, query))])

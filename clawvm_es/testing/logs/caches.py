@@ -86,7 +86,7 @@ class SnapshotLaws:
         assert sorted(store.active(0, 6)) == ["s", "t"] and list(store.active(5, 6)) == ["t"]
 
     def test_deltas_go_with_what_they_rest_on(self, log: EventLog) -> None:
-        """Forgetting takes the snapshots of a stream and all that rest on them; ids are never used again."""
+        """Forgetting a stream's snapshots removes all snapshots based on them; ids are never used again."""
         store = _snapshots(log)
         base = _insert(log, log.append("s", [budget(1)]))
         delta = _insert(log, log.append("t", [budget(1)]), base.snapshot_id)
@@ -282,7 +282,7 @@ class TextLaws:
                 assert (index.behind(), index.stray(), index.problems()) == (0, 0, [])
 
     def test_events_are_found_by_what_they_name(self, log: EventLog) -> None:
-        """The inputs of one stream that name any of some bodies, in order, between two versions, however many."""
+        """The index returns, in order, all inputs of a stream, between two versions, that name one of some bodies."""
         index, vault = _texts(log), log.vault("s")
         names = [vault.commit(text) for text in (b"red", b"blue", b"grey")]
         log.append("s", [new(ToolCalled(n, "tool", names[n % 3])) for n in range(1, 2_001)])
@@ -296,7 +296,7 @@ class TextLaws:
         assert [list(index.naming(*asked)) for asked in (("t", names), ("s", []), ("none", many))] == [[], [], []]
 
     def test_a_body_of_many_words_is_found(self, log: EventLog) -> None:
-        """One that holds more different words, or a longer one, than an index takes is found by any of them."""
+        """A body with more words, or a longer word, than an index takes is found by each of its words."""
         index = _texts(log)
         words = [f"word{number:05}" for number in range(60_000)]
         names = [log.vault("s").commit(text.encode()) for text in (" ".join(words), f"fox {'x' * 3_000}")]
@@ -308,7 +308,7 @@ class TextLaws:
         assert (index.behind(), index.stray(), index.problems()) == (0, 0, [])
 
     def test_a_phrase_is_found_in_its_order_alone(self, log: EventLog) -> None:
-        """Its words stand beside each other in a body that holds it; all phrases that are asked for stand in one."""
+        """A phrase matches adjacent words in their order; several phrases match if one body holds them all."""
         index, words = _texts(log), ("red", "fox", "redfox")
         texts = [" ".join(each) for length in (1, 2, 3) for each in itertools.product(words, repeat=length)]
         names = {}
@@ -324,7 +324,7 @@ class TextLaws:
             assert {text for text in texts if names[text] in found} == holding
 
     def test_all_names_of_a_body_are_found(self, log: EventLog) -> None:
-        """A body that two sessions hold is found under both commitments; a sealed one never."""
+        """A body of two sessions is found under both of its commitments; a sealed body is never found."""
         index = _texts(log)
         names = [log.vault(key).commit(b"red fox") for key in ("s", "t")]
         for key, name in zip(("s", "t"), names, strict=True):

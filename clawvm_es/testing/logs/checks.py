@@ -118,7 +118,7 @@ class RefusalLaws:
         assert log.heads() == ()
 
     def test_odd_characters_are_found_nowhere(self, log: EventLog) -> None:
-        """A look for an id or key that no event can have finds nothing; it raises nothing but `UsageError`."""
+        """A lookup of an id or key that no event can have finds nothing, or raises `UsageError`."""
         log.append("s", [budget(1, "k")])
         for odd in ("a\0b", "s\0", "\0"):
             for look in LOOKS:
@@ -172,7 +172,7 @@ class ProofLaws:
     """Contract of a log that verifies, or gives its hashes."""
 
     def test_what_was_written_verifies(self, log: EventLog) -> None:
-        """A log of several streams, keys, bodies and a fork has no problems, also for a fast look."""
+        """A log of several streams, keys, bodies and a fork has no problems, also with `fast`."""
         needs(log, Capability.VERIFY)
         vault = log.vault("s")
         log.append("s", [budget(1, "k"), used(), new(ToolCalled(1, "tool", vault.commit(b"body")))])
@@ -181,7 +181,7 @@ class ProofLaws:
         assert checked.verify() == checked.verify(fast=True) == ()
 
     def test_damage_is_a_problem(self, place: Place) -> None:
-        """A stored event that was changed in place is a problem, and raises nothing; see `Place.damage`."""
+        """A stored event that was changed in place is reported, not raised, as a problem; see `Place.damage`."""
         need(place.damage, "cannot be damaged")
         assert place.damage is not None
         with place.open() as log:

@@ -34,7 +34,7 @@ class ErasureLaws:
     """Contract of a log that erases."""
 
     def test_an_erased_body_is_gone_with_its_salt(self, log: EventLog) -> None:
-        """Erased bodies are gone with their transaction, and only they: salts, holders and bodies of others stay."""
+        """A transaction removes the erased bodies with their salts, and nothing of other sessions."""
         needs(log, Capability.ERASE)
         names = {key: log.vault(key).commit(b"shared") for key in ("a", "b")}
         alone = log.vault("a").commit(CANARY.encode())

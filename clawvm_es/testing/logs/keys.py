@@ -64,7 +64,7 @@ class KeyLaws:
         assert len(list(log.read("s"))) == 2
 
     def test_the_key_is_looked_at_before_the_version(self, log: EventLog) -> None:
-        """A retry with a stale expected version is a retry, not a conflict; with something new it is one."""
+        """A stale expected version is no conflict for a retry; for a batch with a new event it is one."""
         import pytest
 
         log.append("s", [budget(1, "k")], Expected.NO_STREAM)
@@ -74,7 +74,7 @@ class KeyLaws:
         assert log.find("s", "n") == ()
 
     def test_the_version_is_looked_at_first_where_that_is_wanted(self, log: EventLog) -> None:
-        """A group under a known key is a conflict where the stream went on since the version, and else a retry."""
+        """With `version_first` a known key is a conflict if the stream is past the version, else a retry."""
         import pytest
 
         log.append("s", [budget(1, "k")], Expected.NO_STREAM, version_first=True)

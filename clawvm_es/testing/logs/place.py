@@ -98,7 +98,7 @@ def check_whole(log: EventLog) -> None:
 
 
 def fixture(function: Any) -> Any:
-    """Make a pytest fixture of a function; where there is no pytest, leave it the function that it is."""
+    """Turn a function into a pytest fixture; without pytest, return it unchanged."""
     try:
         import pytest
     except ImportError:
@@ -107,7 +107,7 @@ def fixture(function: Any) -> Any:
 
 
 def skip(reason: str) -> NoReturn:
-    """Skip the test that runs."""
+    """Skip the running test."""
     import pytest
 
     pytest.skip(reason)
@@ -120,6 +120,6 @@ def needs(log: EventLog, capability: Capability) -> None:
 
 
 def need(given: object, what: str) -> None:
-    """Skip a test of what the place does not give."""
+    """Skip a test whose helper the place lacks."""
     if not given:
         skip(f"the place {what}")

@@ -110,7 +110,7 @@ class TransactionLaws:
         assert [r.seq for r in log.read_all()] == list(range(1, 181))
 
     def test_a_transaction_can_name_the_hash_to_follow(self, log: EventLog) -> None:
-        """`prev_hash` is checked against what the event would be chained to."""
+        """An append with a `prev_hash` is refused unless the last event has this hash."""
         import pytest
 
         head = log.append("s", [budget(1)])

@@ -14,7 +14,7 @@ from clawvm_es.testing.logs.place import Place, budget, check_whole, need, new, 
 
 @contextmanager
 def two(place: Place, wait_s: float = 60) -> Iterator[tuple[EventLog, EventLog]]:
-    """Open two logs on one place, or skip the test; afterwards a third must find all in order."""
+    """Open two logs on one place, or skip the test; afterwards a third log checks the whole place."""
     need(place.shared, "lets one log be open at a time")
     with ExitStack() as stack:
         yield stack.enter_context(place.open(wait_s=wait_s)), stack.enter_context(place.open(wait_s=wait_s))
@@ -67,7 +67,7 @@ class WriterLaws:
             assert payloads(list(one.read("s"))) == [BudgetChanged(1), BudgetChanged(2)]
 
     def test_a_key_of_another_log_is_known(self, place: Place) -> None:
-        """LAW-LOG-3: what one log recorded under a key, another leaves out or refuses, whatever is expected."""
+        """LAW-LOG-3: a key that one log recorded is a retry or a conflict on another, whatever version it expects."""
         import pytest
 
         with two(place) as (one, other):
