@@ -301,7 +301,7 @@ def _representation_changed(state: State, event: e.RepresentationChanged) -> Non
             recorded.left(state, event.page_id)
         elif not state.assembling:
             placing.left(state, event.page_id, pruned=event.reason is ChangeReason.BOUNDARY)
-    if state.in_epochs and event.page_id in state.required:
+    if state.in_epochs:
         placing.look(state, event.page_id)
 
 

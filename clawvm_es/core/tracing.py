@@ -463,7 +463,7 @@ def _stop(state: State, selection: Selection, page: Page, rank: int, refused: Of
     if early is not None:
         return early
     if refused is None and state.profile.retrieves:
-        return (Stop.SHARE if rank and page.page_id in state.arrivals else Stop.NOT_RETRIEVED), None, None
+        return (Stop.SHARE if page.page_id in state.arrivals else Stop.NOT_RETRIEVED), None, None
     if refused is None:
         return Stop.NO_UTILITY, None, None
     if refused.outcome is Outcome.NOT_REACHED:

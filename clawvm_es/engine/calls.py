@@ -123,7 +123,7 @@ class ToolCalls:
             return number
         known = self._observed.at(state).known
         for number, made in sorted(known.calls.items()):
-            newest = made.group is not None and made.group == known.groups
+            newest = made.group == known.groups
             if newest and number not in self._begun and self._says(state, number, name, arguments):
                 return number
         return None

@@ -80,7 +80,6 @@ class Messages:
         self._open_all = open_all
         self._event_at = event_at
         self._texts: Mapping[str, str] = {} if texts is None else texts
-        self._bodies: Mapping[str, bytes] = {}  # of the pages that are rendered now
         self._calls: dict[int, _Call] = {}
         self._kept: tuple[int, list[Made], int] = (0, [], 0)  # last place of a layout, what it gave, next run
 
@@ -128,7 +127,7 @@ class Messages:
     def _made(self, state: State, pieces: Sequence[Shown], number: int) -> tuple[list[Made], int]:
         load(state.pages, [f"p{piece.page_id[1:]}" for piece in pieces if piece.page_id[:1] in ("p", "i")])
         names = [name for piece in pieces for name in _names(piece) if name not in self._texts]
-        self._bodies = self._open_all(list(dict.fromkeys(names)))
+        self._bodies: Mapping[str, bytes] = self._open_all(list(dict.fromkeys(names)))
         found: list[Made] = []
         for run in _runs(state, pieces, number):
             number = run.number + 1
@@ -170,7 +169,7 @@ class Messages:
             said = [block for made in before for block in made.blocks]
             if said and (any(block.native for block in said) or not any(block.text for block in part.blocks)):
                 part = attrs.evolve(part, blocks=())  # the part before says it, or there is nothing to say
-            elif said and not any(block.text for block in said):
+            elif said and not said[0].text:  # a blank one stands only while nothing else does
                 for made in before:
                     made.blocks = ()
             before.append(part)

@@ -153,7 +153,7 @@ class Renderer:
 
     def surplus(self, state: State, counter: TokenCounter) -> int:
         """Tokens of the prompt beyond the counts of its pages: 0 unless pages were counted in an older frame."""
-        if state.in_epochs and not any(frame.otherwise for frame in self._framed.values()):
+        if not any(frame.otherwise for frame in self._framed.values()):
             return 0
         pieces = _all(state)
         framed_ = zip(pieces, self._frames(state, pieces), strict=True)

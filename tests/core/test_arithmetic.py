@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
+import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clawvm_es.core.index import PLACE_BITS, Index, priority_of
 from clawvm_es.core.reuse import worth
@@ -155,7 +161,7 @@ PRIMES = Weights(*(2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41))
 
 
 @pytest.mark.parametrize(
-    ("given", "score"),
+    ("facts", "score"),
     [
         ((PageType.BOOTSTRAP, Pin.HARD, Scope.SESSION, True, 8_192, False, False), Score(2, 11, 0, 0, 7, 37)),
         ((PageType.CONSTRAINT, Pin.SOFT, Scope.PROJECT, True, 4_096, False, False), Score(3, 0, 0, 17, 3, 37)),
@@ -168,10 +174,18 @@ PRIMES = Weights(*(2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41))
         ((PageType.CONVERSATION, Pin.NONE, Scope.SESSION, True, 0, False, False), Score(0, 0, 0, 0, 0, 31)),
     ],
 )
-def test_a_score_adds_the_weights_of_what_is_true_of_a_page(given, score):
+def test_a_score_adds_the_weights_of_what_is_true_of_a_page(facts, score):
     """Each weight by itself: pin, bootstrap, active plan, scope, cost, and what the page holds."""
-    found = static_score(PRIMES, *given)
+    found = static_score(PRIMES, *facts)
     assert found == score and sum(found) == sum(score[:6])
+
+
+@given(weight=st.integers(0, 5_000), tokens=st.integers(0, 10_000))
+def test_the_cost_in_a_score_is_an_exact_part_of_its_weight(weight, tokens):
+    """So many thousandths of the weight as the page costs to get again, rounded down."""
+    weights = attrs.evolve(PRIMES, cost=weight)
+    found = static_score(weights, PageType.EVIDENCE, Pin.NONE, Scope.SESSION, True, tokens, False, False)
+    assert found.cost == math.floor(Fraction(weight * recompute_cost(tokens), 1_000))
 
 
 def test_without_scoring_every_page_scores_a_thousand():

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from clawvm_es.core.epochs import arrivals, room_of
 from clawvm_es.core.evolve import apply, fold
 from clawvm_es.core.layout import content_of, shown
-from clawvm_es.core.profiles import CLAWVM, CLAWVM_PAPER, CLAWVM_TURN, LRU, RECORDED, in_epochs
+from clawvm_es.core.profiles import CLAWVM, CLAWVM_PAPER, CLAWVM_TURN, LRU, RECORDED, in_epochs, without
 from clawvm_es.core.ranking import build_index, index_of
 from clawvm_es.core.state import State
 from clawvm_es.errors import UsageError
@@ -33,7 +33,7 @@ from clawvm_es.model.facts import (
     Trigger,
 )
 from clawvm_es.model.pages import ABSENT, FULL, RANK, Author, Fidelity, PageType, Pin
-from clawvm_es.model.profile import Paging, Rule
+from clawvm_es.model.profile import Capability, Paging, Rule
 from clawvm_es.testing.core import Given, need, opened, page
 
 HASH = "0" * 64
@@ -369,19 +369,26 @@ def test_what_arrives_costs_what_it_is_told_to_cost(given, data, presses):
         assert {page_id for page_id in left if given.state.holdable(given.state.pages[page_id])} <= sizes.keys()
 
 
-def test_a_pinned_page_that_is_hinted_and_too_large_comes_at_its_floor():
-    """The hint asks for what has no room; the pin's floor comes all the same, and no epoch begins."""
-    given = running(pages=0)
+@pytest.mark.parametrize(
+    ("profile", "comes"),
+    [(CLAWVM, [("p3", Fidelity.STRUCTURED)]), (without(CLAWVM, Capability.FLOORS), [])],
+    ids=["with floors", "without"],
+)
+@pytest.mark.parametrize("hints", [("p3",), ()], ids=["hinted", "not hinted"])
+def test_a_pinned_page_that_is_too_large_comes_at_its_floor_where_there_are_floors(hints, profile, comes):
+    """A hint asks for what has no room; the pin's floor comes with it or without, and no epoch begins."""
+    given = running(profile=profile, pages=0)
     given.when(page(3, tokens=2_500))
     for number in range(4, 13):
         given.when(page(number, tokens=300))
         given.turn()
     assert given.state.resident.get("p3", ABSENT) < RANK[Fidelity.STRUCTURED]
     given.when(e.PagePinned("p3", Pin.HARD))
-    given.turn(hints=("p3",))
+    given.turn(hints=hints)
     added = [(entry.page_id, entry.level) for entry in last(given).entries]
-    assert (last(given).trigger, added) == (None, [("p3", Fidelity.STRUCTURED)])
-    laws(given)
+    assert (last(given).trigger, added) == (None, comes)
+    if comes:
+        laws(given)
 
 
 @forall(middles(), st.data())

@@ -16,9 +16,9 @@ from clawvm_es.core.selector import select
 from clawvm_es.core.tracing import Kept, Outcome, Stop, trace
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, ChangeReason, RetireReason, Trigger
-from clawvm_es.model.pages import LADDER, Fidelity, PageType
+from clawvm_es.model.pages import LADDER, Author, Fidelity, PageType
 from clawvm_es.model.profile import Capability, Paging, Rule, Weights
-from clawvm_es.testing.core import Given, page
+from clawvm_es.testing.core import Given, opened, page
 from tests.core.plain_epochs import FOR_EPOCHS
 from tests.core.plain_model import QUALITY, Plain, epoch_nearness, nearness, recency
 from tests.core.test_selector import TYPES
@@ -284,3 +284,65 @@ def test_a_hint_stands_by_hint_and_tells_what_its_next_step_wanted():
     one, two = trace(given.state, e.TurnBegan(hints=("p1", "p2"))).candidates
     assert (one.by, one.stop, two.by, two.stop) == (ChangeReason.HINT, Stop.MISFIT, ChangeReason.HINT, Stop.TOP)
     assert one.wanted > one.rest == 230 - one.tokens
+
+
+def ends(offers, misfits, by_groups):
+    """The place of the step at which the pass has to end, worked out from what was offered; None if it looks at all.
+
+    A step that does not fit ends it if nothing is left, or if it is that of the last page that may be refused. In
+    frames a step of a settled or refused page may find that nothing is left, too.
+    """
+    refused = 0
+    for offer in offers:
+        if offer.outcome is Outcome.MISFIT:
+            refused += 1
+        elif by_groups or not refused or offer.outcome is Outcome.TAKEN:
+            continue
+        if offer.tokens > offer.rest and (offer.rest <= 0 or refused >= misfits):
+            return offer.place
+    return None
+
+
+@pytest.mark.parametrize("misfits", [1, 2, 3, 32])
+@pytest.mark.parametrize("renderer", ["", "messages/1:anthropic"])
+def test_a_pass_ends_where_nothing_is_left_or_so_many_pages_were_refused(renderer, misfits):
+    """Exactly there, under every budget; each step before was looked at, and none behind."""
+    given = Given()
+    given.when(replace(opened(CLAWVM_TURN, 1), misfits=misfits, renderer=renderer))
+    for number in range(1, 9):
+        given.when(page(number, PageType.CONVERSATION, 10 + 7 * number, author=Author.USER))
+    given.turn()
+    reached = Counter()
+    for budget in range(20, 400):
+        given.state.budget_tokens = budget
+        offers = [offer for each in trace(given.state, e.TurnBegan()).candidates for offer in each.steps]
+        offers.sort(key=lambda offer: offer.place)
+        seen = [offer for offer in offers if offer.rest is not None]
+        assert seen == offers[: len(seen)]
+        assert (ends(seen, misfits, bool(renderer)) or len(offers)) == len(seen)
+        reached["all" if seen == offers else "nothing left" if seen[-1].rest == 0 else "refused"] += 1
+    assert reached["nothing left"] and (reached["refused"] or misfits > 8) and (reached["all"] or misfits < 3)
+
+
+CACHE = PROFILES["retrieval_cache"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "budget", "misfits", "stop"),
+    [
+        (RETRIEVAL, 700, 9, [Stop.NOT_RETRIEVED, Stop.MISFIT, Stop.TOP, Stop.NOT_RETRIEVED, Stop.SHARE]),
+        (CACHE, 700, 9, [Stop.MISFIT, Stop.MISFIT, Stop.TOP, Stop.NOT_RETRIEVED, Stop.MISFIT]),
+        (CACHE, 700, 1, [Stop.MISFIT, Stop.MISFIT, Stop.TOP, Stop.NOT_RETRIEVED, Stop.NOT_REACHED]),
+    ],
+)
+def test_a_policy_that_retrieves_gives_the_first_reason_that_matches(policy, budget, misfits, stop):
+    """What its cache offered and could not take is a misfit or was not reached; it was not retrieved otherwise."""
+    given = Given()
+    given.when(replace(opened(policy, budget), misfits=misfits))
+    for number, tokens in enumerate((600, 640, 300), 1):
+        given.when(page(number, tokens=tokens))
+    given.when(page(4, PageType.CONVERSATION))
+    given.turn()
+    given.when(page(5, tokens=900))
+    found = trace(given.state, e.TurnBegan(retrieved=("p2", "p3"))).candidates
+    assert [each.stop for each in found] == stop

@@ -57,6 +57,21 @@ def test_calls_of_the_same_name_and_arguments_are_run_one_after_the_other(sessio
     assert [session.tool("look", {"at": "a"}, lambda at: at).call for _ in range(3)] == [1, 2, 3]
 
 
+def test_a_call_that_names_none_is_an_equal_one_of_the_newest_answer_or_a_new_one(session):
+    """Calls of earlier answers, of other arguments and without an answer are left alone, though they wait."""
+    at = {"at": "a"}
+    assert session.begin_tool("look", at).number == 1  # its own: no answer made it
+    assert session.observe_model("", [("look", at), ("look", at)]) == (2, 3)
+    assert session.begin_tool("look", at).number == 2
+    assert session.observe_model("", [("look", {"at": "b"}), ("touch", at)]) == (4, 5)
+    assert session.begin_tool("look", at).number == 6
+    assert session.observe_model("") == ()
+    assert session.begin_tool("touch", at).number == 7
+    assert session.observe_model("", [("look", at)]) == (8,)
+    assert [session.begin_tool("look", at).number for _ in range(2)] == [8, 9]
+    assert [made.call for made in session.in_flight] == list(range(1, 10))
+
+
 def test_equal_calls_that_run_at_once_do_not_take_each_other_s_place(session):
     """Two threads run the two equal calls of an answer, and a third call that nobody recorded yet."""
     session.observe_model("", [("look", {"at": "a"})] * 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from typing import Any
 
 import pytest
@@ -334,3 +335,81 @@ def test_the_fixed_region_is_sent_in_the_shape_that_is_asked_for(shape):
         prompt = session.assemble()
     assert prompt.system("Be brief.", shape) == system("Be brief.", shape)
     assert prompt.system("Be brief.") == system("Be brief.", Shape.ANTHROPIC)
+
+
+FORMS = {
+    ANTHROPIC: lambda text: [{"type": "text", "text": text}],
+    "messages/1:openai": lambda text: {"role": "user", "content": [{"type": "text", "text": text}]},
+    "messages/1:responses": lambda text: [{"type": "input_text", "text": text}],
+}
+"""Renderer → a message of the user's as its provider takes it."""
+
+
+@pytest.mark.parametrize("policy", ["clawvm", "clawvm_turn"])
+@pytest.mark.parametrize("renderer", FORMS)
+def test_a_message_goes_in_its_own_form_in_full_and_at_no_other_level(renderer, policy):
+    """Lower levels, and a page that is shown again in a frame, are sent as what they show and nothing else."""
+    seen = set()
+    with live_session(renderer=renderer, policy=policy, budget_tokens=500) as session:
+        forms = {}
+        for number in range(16):
+            text = f"message {number}\n" + lines(3 if number % 2 else 20)
+            form = FORMS[renderer](text)
+            forms[session.user_says(text, native=form)] = json.dumps(form, separators=(",", ":"))
+            gone = [page_id for page_id in ("p1", "p3") if page_id not in session.state.resident]
+            if number % 2 and gone:
+                session.resolve(gone[0])
+            session.assemble()
+            for piece in session._shell._renderer.pieces(session.state):
+                if piece.page_id in forms:
+                    whole = piece.level is Fidelity.FULL and not piece.block.text.startswith("<page")
+                    assert piece.block.native == (forms[piece.page_id] if whole else None)
+                    assert (session.state.pages[piece.page_id].native in piece.names) == whole
+                    seen.add((piece.level is Fidelity.FULL, whole))
+            session.observe_model("I see.")
+    assert {(True, True), (False, False)} <= seen and ((True, False) in seen or policy == "clawvm_turn")
+
+
+@pytest.mark.parametrize(
+    ("renderer", "text", "kept"),
+    [(renderer, text, kept) for renderer in FORMS for text in ("hello", " ") for kept in (True, False)],
+)
+def test_a_message_goes_in_its_own_form_if_that_is_taken_and_its_text_is_kept(renderer, text, kept):
+    """Items with a blank text are refused by providers, and a form whose text was erased tells what was erased."""
+    whole = kept and (text != " " or renderer == "messages/1:openai")
+    form = FORMS[renderer](text)
+    with memory_journal() as journal, live_session(journal=journal, renderer=renderer) as session:
+        page = session.state.pages[session.user_says("hello", native=form)]
+        session.assemble()
+        log, vault = journal.log, journal.log.vault(session.session_id)
+        gone = () if kept else (page.bodies[FULL],)
+
+        def open_all(names):
+            return {name: body for name, body in vault.open_all(names).items() if name not in gone}
+
+        found = newest(open_all, lambda version: event_at(log, session.session_id, version).data, renderer)
+        (piece,) = found.pieces(session.state)
+        assert piece.block.native == (json.dumps(form, separators=(",", ":")) if whole else None)
+        assert piece.names == ((page.bodies[FULL], page.native) if whole else (page.bodies[FULL],))
+
+
+def test_a_renderer_lets_go_of_the_texts_that_it_read():
+    """It keeps the blocks of a layout, not the bodies from which they were made."""
+
+    class Bodies(dict[str, bytes]):
+        pass
+
+    with memory_journal() as journal, opened(journal, budget_tokens=4_000) as session:
+        session.user_says("Read it.")
+        ask(session, 1, lines(3))
+        session.assemble()
+        vault, held = journal.log.vault(session.session_id), list[weakref.ref[Bodies]]()
+
+        def open_all(names):
+            found = Bodies(vault.open_all(names))
+            held.append(weakref.ref(found))
+            return found
+
+        found = newest(open_all, lambda version: event_at(journal.log, session.session_id, version).data, ANTHROPIC)
+        assert found.render(session.state).blocks
+        assert len(held) and all(each() is None for each in held)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from clawvm_es.core.profiles import profile
+from clawvm_es.engine import render
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.render import Renderer
 from clawvm_es.errors import JournalTooNew
@@ -55,9 +57,11 @@ def test_an_old_session_goes_on_under_the_newest_renderer(old):
     assert prompt_at(old.log, "s").text == text and prompt_at(old.log, "s").matches is True
 
 
-def test_the_tokens_of_a_rendered_prompt_are_counted_in_its_own_frames(old):
+@pytest.mark.parametrize("policy", ["clawvm_turn", "clawvm"])
+def test_the_tokens_of_a_rendered_prompt_are_counted_in_its_own_frames(old, policy):
     """A page that was counted in its older frame leaves the recorded count of a new prompt exact."""
-    with old.session("s", budget_tokens=500) as session:
+    with old.session("s", policy=profile(policy), budget_tokens=500, on_other_settings="adopt") as session:
+        assert session.state.in_epochs == (policy == "clawvm")
         for prompt in (session.assemble(), session.assemble()):
             assert rendered(old)[-1].tokens == counter().count(prompt.text)
 
@@ -77,3 +81,15 @@ def test_frames_outside_the_prompt_are_forgotten(policy):
             session.user_says(f"message {number} of many")
             session.assemble()
         assert len(session._shell._renderer._framed) < 120
+
+
+def test_a_prompt_that_grows_is_not_looked_at_again(monkeypatch):
+    """Between epochs no piece that was rendered before is asked for, neither to render nor to count it."""
+    with Journal.open(":memory:") as journal:
+        session = journal.session("s", policy="clawvm", budget_tokens=9_000, counter="lines4")
+        session.user_says("message 0")
+        session.assemble()
+        monkeypatch.setattr(render, "shown", lambda state: pytest.fail("all pieces were asked for"))
+        for number in range(1, 4):
+            session.user_says(f"message {number}")
+            assert f"message {number}" in session.assemble().text
