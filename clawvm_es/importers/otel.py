@@ -8,7 +8,7 @@ of its own, and so is a trace without a conversation. Line numbers count message
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -17,8 +17,9 @@ from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers.document import read_document
 from clawvm_es.importers.format import Format, Growth
 from clawvm_es.importers.identity import content_id
+from clawvm_es.importers.otel_events import events_of, of_a_call, with_logs
 from clawvm_es.importers.otel_messages import messages_of, system_of
-from clawvm_es.importers.otlp import Span, is_span, listed, spans_in
+from clawvm_es.importers.otlp import Log, Span, is_span, listed, logs_in, spans_in
 from clawvm_es.importers.prompts import Conversation, Message, Told
 from clawvm_es.importers.recording import Recording, Skip, Skips
 from clawvm_es.importers.records import read_lines
@@ -32,7 +33,10 @@ NAME: Final = "otel"
 _CONVERSATION: Final = ("gen_ai.conversation.id", "session.id", "langfuse.session.id", "langfuse.sessionId")
 _INPUTS: Final = ("gen_ai.input.messages", "llm.input_messages", "gen_ai.prompt", "ai.prompt.messages")
 _OUTPUTS: Final = ("gen_ai.output.messages", "llm.output_messages", "gen_ai.completion")
-_CALLS: Final = frozenset(("chat", "generate_content", "text_completion"))
+_CALLS: Final = frozenset(("chat", "completion", "generate_content", "text_completion"))
+_CALLED: Final = (".doGenerate", ".doStream")
+"""Ends of the names that Vercel's AI SDK gives to calls."""
+_RESULTS: Final = ("gen_ai.tool.call.result", "output.value", "tool_response", "ai.toolCall.result")
 _PLAIN_ID: Final = re.compile(r"[\w.:@+-]{1,200}")
 
 
@@ -84,11 +88,15 @@ def _spans(data: bytes, name: str) -> tuple[list[Span], Skips]:
         if not any(map(_is_session, values)):
             raise
     spans: list[Span] = []
+    logs: list[Log] = []
     for value in values:
-        found = list(spans_in(value, len(spans)))
-        skipped.add(Skip.MALFORMED_RECORD, times=1) if not found and not _is_session(value) else None
+        found, told = list(spans_in(value, len(spans))), list(logs_in(value, len(logs)))
+        skipped.add(Skip.MALFORMED_RECORD, times=1) if not (found or told or _is_session(value)) else None
         spans.extend(found)
-    return spans, skipped
+        logs.extend(told)
+    mine = [log for log in logs if of_a_call(log.name)]
+    skipped.add(Skip.OTHER_SPAN, times=len(logs) - len(mine)) if len(mine) < len(logs) else None
+    return with_logs(spans, mine), skipped
 
 
 # ------------------------------------------------------------------------------------- spans → conversations
@@ -136,7 +144,7 @@ def _kind(span: Span) -> str:
 
 
 def _operation(span: Span) -> str:
-    return span.text("gen_ai.operation.name") or span.text("llm.request.type")
+    return span.text("gen_ai.operation.name", "llm.request.type", "ai.operationId")
 
 
 def _is_agent(span: Span) -> bool:
@@ -144,12 +152,13 @@ def _is_agent(span: Span) -> bool:
 
 
 def _is_tool(span: Span) -> bool:
-    return _kind(span) == "TOOL" or _operation(span) == "execute_tool"
+    return _kind(span) == "TOOL" or _operation(span) in ("execute_tool", "ai.toolCall")
 
 
 def _is_call(span: Span) -> bool:
-    if _kind(span) or _operation(span):
-        return _kind(span) == "LLM" or (not _kind(span) and _operation(span) in _CALLS)
+    kind, operation = _kind(span), _operation(span)
+    if kind or operation:
+        return kind == "LLM" or (not kind and (operation in _CALLS or operation.endswith(_CALLED)))
     return any(name.startswith(("gen_ai.input.messages", "gen_ai.prompt.", "llm.input_")) for name in span.attributes)
 
 
@@ -187,9 +196,9 @@ def _prompt(span: Span) -> list[Message]:
     """The prompt of a call, from the first attribute or event that holds one."""
     system = system_of(span.attributes.get("gen_ai.system_instructions"))
     for name in _INPUTS:
-        if found := messages_of(listed(span.attributes, name), "user"):
+        if found := messages_of(_inner(span, name), "user"):
             return [*system, *found]
-    told = [_of_event(name, given) for name, given in _events(span) if _role(name) not in ("", "choice")]
+    told = [given for role, given in events_of(span) if role != "choice"]
     request = Fields.of(next(iter(listed(span.attributes, "request_data")), None))
     other = _inner(span, "langfuse.observation.input", "input.value")
     return [
@@ -204,12 +213,12 @@ def _prompt(span: Span) -> list[Message]:
 
 def _answer(span: Span) -> Message:
     """The answer of a call: its first choice."""
-    choices = [Fields.of(given) for name, given in _events(span) if _role(name) == "choice"]
+    choices = [Fields(given) for role, given in events_of(span) if role == "choice"]
     told = [(each.fields("message") or each).raw for each in choices]
     response = Fields.of(next(iter(listed(span.attributes, "response_data")), None))
     spoken = {"content": span.text("ai.response.text"), "tool_calls": span.attributes.get("ai.response.toolCalls")}
     places: tuple[Sequence[object], ...] = (
-        *(listed(span.attributes, name)[:1] for name in _OUTPUTS),
+        *(_inner(span, name)[:1] for name in _OUTPUTS),
         told[:1],
         [response.fields("message").raw] if response.fields("message") else [],
         [spoken] if any(spoken.values()) else [],
@@ -235,43 +244,19 @@ def _inner(span: Span, *names: str) -> list[object]:
     return []
 
 
-def _events(span: Span) -> Iterable[tuple[str, Mapping[str, object]]]:
-    """Events that hold messages: of the span itself, or listed in an attribute, as Logfire does."""
-    yield from ((name, given) for name, given in span.events if _role(name))
-    for event in listed(span.attributes, "events") or listed(span.attributes, "all_messages_events"):
-        given = Fields.of(event)
-        name = given.text("event.name") or given.fields("event").text("name")
-        if _role(name):
-            yield name, given.raw
-
-
-def _role(event: str) -> str:
-    """The role that the name of an event means, `choice` for an answer; empty for other events."""
-    name = event.removeprefix("gen_ai.")
-    return (
-        name.removesuffix(".message") if event.startswith("gen_ai.") and name.endswith((".message", "choice")) else ""
-    )
-
-
-def _of_event(name: str, given: Mapping[str, object]) -> Mapping[str, object]:
-    """The message of an event; its body may be in one attribute."""
-    body = Fields(given).fields("body").raw or given
-    return {"role": _role(name), **body}
-
-
 def _result(span: Span) -> Message:
     """The result in a span of a tool."""
-    told = next((given for name, given in _events(span) if _role(name) == "tool"), {})
+    told = next((given for role, given in events_of(span) if role == "tool"), {})
     given = Fields(told)
-    text = span.text("gen_ai.tool.call.result", "output.value", "tool_response") or given.text("content")
-    call_id = span.text("gen_ai.tool.call.id", "tool_call.id", "tool.id") or given.ident("id")
+    text = span.text(*_RESULTS) or given.text("content")
+    call_id = span.text("gen_ai.tool.call.id", "tool_call.id", "tool.id", "ai.toolCall.id") or given.ident("id")
     failed = "error.type" in span.attributes
     return Message("tool", text, call_id=call_id, status=ReturnStatus.ERROR if failed else ReturnStatus.OK)
 
 
 def _told(span: Span) -> Told:
     outputs = Fields.of(next(iter(listed(span.attributes, "gen_ai.output.messages")), None))
-    choices = [Fields.of(given) for name, given in _events(span) if _role(name) == "choice"]
+    choices = [Fields(given) for role, given in events_of(span) if role == "choice"]
     reasons = [
         *Fields(span.attributes).texts("gen_ai.response.finish_reasons"),
         span.text("gen_ai.completion.0.finish_reason", "llm.finish_reason", "ai.response.finishReason"),
@@ -282,7 +267,9 @@ def _told(span: Span) -> Told:
     return Told(
         usage=_usage(span),
         model=span.text("gen_ai.response.model", "gen_ai.request.model", "llm.model_name", "ai.model.id"),
-        provider=span.text("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system"),
+        provider=span.text(
+            "gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system", "ai.model.provider"
+        ),
         finish=finish_of(reason),
         began_us=span.began_us,
         at_us=span.ended_us,
@@ -290,16 +277,29 @@ def _told(span: Span) -> Told:
 
 
 def _usage(span: Span) -> Usage:
-    used, counted = "gen_ai.usage", "llm.token_count"
+    used, counted, vercel = "gen_ai.usage", "llm.token_count", "ai.usage"
     return Usage(
-        span.count(f"{used}.input_tokens", f"{used}.prompt_tokens", f"{counted}.prompt"),
+        span.count(
+            f"{used}.input_tokens",
+            f"{used}.prompt_tokens",
+            f"{counted}.prompt",
+            f"{vercel}.inputTokens",
+            f"{vercel}.promptTokens",
+        ),
         span.count(
             f"{used}.cache_read.input_tokens",
             f"{used}.cache_read_input_tokens",
             f"{used}.details.cache_read_tokens",
             f"{counted}.prompt_details.cache_read",
+            f"{vercel}.cachedInputTokens",
         ),
-        span.count(f"{used}.output_tokens", f"{used}.completion_tokens", f"{counted}.completion"),
+        span.count(
+            f"{used}.output_tokens",
+            f"{used}.completion_tokens",
+            f"{counted}.completion",
+            f"{vercel}.outputTokens",
+            f"{vercel}.completionTokens",
+        ),
         span.count(
             f"{used}.cache_creation.input_tokens",
             f"{used}.cache_creation_input_tokens",
@@ -310,6 +310,7 @@ def _usage(span: Span) -> Usage:
             f"{used}.reasoning.output_tokens",
             f"{used}.details.reasoning_tokens",
             f"{counted}.completion_details.reasoning",
+            f"{vercel}.reasoningTokens",
         ),
     )
 
@@ -321,11 +322,9 @@ def _is_session(value: object) -> bool:
     if is_span(given):
         return "attributes" in given
     inner = next((each for name in ("spans", "data") for each in given.objects(name)), Fields())
-    return (
-        given.is_list("resourceSpans")
-        or given.is_list("resource_spans")
-        or (is_span(inner) and "attributes" in inner)
-    )
+    return any(
+        given.is_list(name) for name in ("resourceSpans", "resource_spans", "resourceLogs", "resource_logs")
+    ) or (is_span(inner) and "attributes" in inner)
 
 
 FORMAT: Final = Format(NAME, parse, tools="otel", is_session=_is_session, growth=Growth.UNORDERED)

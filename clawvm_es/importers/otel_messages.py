@@ -24,6 +24,9 @@ _TEXTS: Final = frozenset(("text", "input_text", "output_text", ""))
 _THINKING: Final = frozenset(("reasoning", "thinking"))
 _CALLS: Final = frozenset(("tool_call", "tool_use", "function_call", "tool-call"))
 _RESULTS: Final = frozenset(("tool_call_response", "tool_result", "function_call_output", "tool-result"))
+_BEDROCK: Final[Mapping[str, str]] = MappingProxyType(
+    {"toolUse": "tool_use", "toolResult": "tool_result", "reasoningContent": "reasoning", "image": "image"}
+)
 _IMAGES: Final = frozenset(("image", "image_url", "input_image", "uri", "blob", "file", "media"))
 
 
@@ -84,8 +87,13 @@ def _made(parts: _Parts, role: str, given: Fields) -> list[Message]:
     if found and not (text.strip() or parts.uses or parts.shown):
         return [attrs.evolve(found[0], skipped=skipped), *found[1:]]
     thinking = tuple(each for each in parts.thinking if each.strip())
-    uses, shown = tuple(parts.uses), tuple(parts.shown)
+    uses, shown = tuple(_once(parts.uses)), tuple(parts.shown)
     return [*found, Message(role, text, uses, images=shown, thinking=thinking, skipped=skipped)]
+
+
+def _once(uses: Iterable[Use]) -> Iterable[Use]:
+    """The calls, each once: a message may list them and hold them as parts, too."""
+    return {use.call_id or number: use for number, use in enumerate(uses)}.values()
 
 
 def _content(parts: _Parts, value: object) -> None:
@@ -107,21 +115,32 @@ def _part(parts: _Parts, value: object) -> None:
     if is_text(value):
         parts.texts.append(text_of(value))
         return
-    part = Fields.of(nested(value) if isinstance(value, dict) else value)
+    part = _typed(Fields.of(nested(value) if isinstance(value, dict) else value))
     kind = part.text("type") or part.text("kind")
     text = part.text("text") or part.text("content")
     if kind in _TEXTS and text:
         parts.texts.append(text)
     elif kind in _THINKING:
-        parts.thinking.append(text or part.text("thinking") or part.text("reasoning"))
+        inner = part.fields("reasoningText").text("text")
+        parts.thinking.append(text or inner or part.text("thinking") or part.text("reasoning"))
     elif kind in _CALLS:
         _call(parts, part)
     elif kind in _RESULTS:
         parts.results.append(_result(part))
     elif kind in _IMAGES:
         parts.shown.append(_image(part))
-    elif not (kind in _TEXTS and part):
+    elif kind not in _TEXTS or not ("text" in part or "content" in part):
         parts.skipped.append(Skip.UNKNOWN_BLOCK)
+
+
+def _typed(part: Fields) -> Fields:
+    """A part with its type; one of Bedrock's has a field of that name in place of it."""
+    for name, kind in _BEDROCK.items():
+        if "type" not in part and part.fields(name):
+            return Fields({"type": kind, **part.fields(name).raw})
+    if "type" not in part and "json" in part:
+        return Fields({"text": canonical(part.raw["json"])})
+    return part
 
 
 def _call(parts: _Parts, call: Fields) -> None:
@@ -129,13 +148,16 @@ def _call(parts: _Parts, call: Fields) -> None:
     function = call.fields("function") or call
     name = function.text("name") or function.text("tool_name") or function.text("toolName")
     given = next((function.raw[each] for each in ("arguments", "input", "args") if each in function), None)
-    call_id = call.ident("id") or call.ident("tool_call_id") or call.ident("call_id") or call.ident("toolCallId")
+    call_id = call.ident("id") or call.ident("tool_call_id") or call.ident("call_id")
+    call_id = call_id or call.ident("toolCallId") or call.ident("toolUseId")
     parts.uses.append(Use(call_id, name, arguments_of(given)))
 
 
 def _result(part: Fields) -> tuple[str, str, str]:
-    ids = ("id", "tool_call_id", "tool_use_id", "call_id", "toolCallId")
+    ids = ("id", "tool_call_id", "tool_use_id", "call_id", "toolCallId", "toolUseId")
     given = next((part.raw[each] for each in ("response", "result", "content", "output") if each in part), None)
+    if isinstance(given, dict) and given.keys() == {"type", "value"}:  # as Vercel's AI SDK writes it
+        given = given["value"]
     if isinstance(given, list):
         inner = _Parts()
         _content(inner, given)

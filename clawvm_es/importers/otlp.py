@@ -1,4 +1,4 @@
-"""Spans of OTLP/JSON, and of plain lists of spans: ids, times, and attributes as flat names → JSON values."""
+"""Spans and logs of OTLP/JSON, and plain lists of them: ids, times, and attributes as flat names → JSON values."""
 
 from __future__ import annotations
 
@@ -42,6 +42,56 @@ class Span:
         return 0
 
 
+@attrs.frozen
+class Log:
+    """A record of a log: its event, and its attributes with its `body`. `number` is its place in the file."""
+
+    trace: str
+    span: str
+    name: str
+    at_us: int
+    given: Mapping[str, object]
+    number: int = 0
+
+
+def logs_in(value: object, number: int = 0) -> Iterator[Log]:
+    """The records of logs in a JSON value, numbered from `number`."""
+    for place, record in enumerate(_records(value), number + 1):
+        given = {**attributes_of(record.raw.get("attributes")), "body": _body(record)}
+        name = record.text("eventName") or record.text("event_name") or Fields(given).text("event.name")
+        at_us = _time(record, place, *_LOG_TIMES)
+        yield Log(*_ids(record), name, at_us, given, place)
+
+
+def _records(value: object) -> Iterator[Fields]:
+    """Each record of a log as written."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _records(item)
+        return
+    given = Fields.of(value)
+    if is_log(given):
+        yield given
+    for resource in (*given.objects("resourceLogs"), *given.objects("resource_logs")):
+        for scope in (*resource.objects("scopeLogs"), *resource.objects("scope_logs")):
+            yield from (*scope.objects("logRecords"), *scope.objects("log_records"))
+
+
+def is_log(value: Fields) -> bool:
+    """Tell whether an object is a record of a log: it has a body, and the ids of a span that it belongs to."""
+    return "body" in value and is_span(value)
+
+
+def _body(record: Fields) -> object:
+    """The body of a record: a JSON value, or an `AnyValue`."""
+    body = record.raw.get("body")
+    inner = Fields.of(body)
+    return _any_value(body) if len(inner.raw) == 1 and next(iter(inner.raw)) in _ANY else body
+
+
+_LOG_TIMES: Final = ("timeUnixNano", "time_unix_nano", "observedTimeUnixNano", "timestamp", "observed_timestamp")
+
+
 def spans_in(value: object, number: int = 0) -> Iterator[Span]:
     """The spans of a JSON value: an export, a span, or an array or object that holds some; numbered from `number`."""
     for place, (span, outer) in enumerate(_objects(value), number + 1):
@@ -55,7 +105,7 @@ def _objects(value: object) -> Iterator[tuple[Fields, Mapping[str, object]]]:
             yield from _objects(item)
         return
     given = Fields.of(value)
-    if is_span(given):
+    if is_span(given) and not is_log(given):
         yield given, {}
     for resource in (*given.objects("resourceSpans"), *given.objects("resource_spans")):
         outer = attributes_of(resource.fields("resource").raw.get("attributes"))
@@ -80,8 +130,7 @@ def _span(span: Fields, outer: Mapping[str, object], number: int) -> Span:
     begun = _time(span, number, "startTimeUnixNano", "start_time_unix_nano", "start_time", "startTime")
     events = span.objects("events")
     return Span(
-        ids.text("traceId") or ids.text("trace_id"),
-        ids.text("spanId") or ids.text("span_id"),
+        *_ids(ids),
         span.text("parentSpanId") or span.text("parent_span_id") or span.text("parent_id"),
         span.text("name"),
         begun,
@@ -90,6 +139,10 @@ def _span(span: Fields, outer: Mapping[str, object], number: int) -> Span:
         tuple((each.text("name"), attributes_of(each.raw.get("attributes"))) for each in events),
         number,
     )
+
+
+def _ids(ids: Fields) -> tuple[str, str]:
+    return ids.text("traceId") or ids.text("trace_id"), ids.text("spanId") or ids.text("span_id")
 
 
 def _time(span: Fields, number: int, *names: str) -> int:
@@ -131,6 +184,7 @@ def _any_value(value: object) -> object:
 
 
 _SCALARS: Final = ("stringValue", "boolValue", "doubleValue", "bytesValue")
+_ANY: Final = frozenset((*_SCALARS, "intValue", "arrayValue", "kvlistValue"))
 
 
 def listed(attributes: Mapping[str, object], name: str) -> list[object]:

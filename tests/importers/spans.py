@@ -282,12 +282,115 @@ def vercel() -> list[dict[str, Any]]:
     return _chats(make)
 
 
+def ai_sdk() -> list[dict[str, Any]]:
+    """The AI SDK without a name of the operation in the GenAI conventions, results of tools with their type."""
+    plain = {"gen_ai.operation.name", "gen_ai.response.finish_reasons", *_USAGE}
+    own = {"ai.usage.promptTokens": 9, "ai.usage.completionTokens": 3, "ai.response.finishReason": "stop"}
+    found = vercel()
+    for each in found:
+        kept = [given for given in each["attributes"] if given["key"] not in plain]
+        named = {"operation.name": "ai.generateText.doGenerate", "ai.operationId": "ai.generateText.doGenerate"}
+        each["attributes"] = [*kept, *attributes({**named, **own})]
+    prompt = next(given for given in found[1]["attributes"] if given["key"] == "ai.prompt.messages")["value"]
+    typed = json.dumps({"type": "text", "value": FOUND})
+    prompt["stringValue"] = prompt["stringValue"].replace(json.dumps(FOUND), typed)
+    return found
+
+
+def _told(make: Callable[[Any, Any], list[tuple[str, dict[str, Any]]]]) -> list[dict[str, Any]]:
+    head, looked, tool, done = _CHAT
+    pairs = ((head, looked), ([*head, looked, tool], done))
+    return [span(n, _GENAI, events=make(prompt, answer)) for n, (prompt, answer) in enumerate(pairs, 1)]
+
+
+def content_events() -> list[dict[str, Any]]:
+    """The conventions of 1.27: an event for the prompt and one for the answer."""
+    return _told(
+        lambda prompt, answer: [
+            ("gen_ai.content.prompt", {"gen_ai.prompt": json.dumps(prompt)}),
+            ("gen_ai.content.completion", {"gen_ai.completion": json.dumps([answer])}),
+        ]
+    )
+
+
+def details() -> list[dict[str, Any]]:
+    """The conventions from 1.38 on, whose content may be in an event."""
+    found = conventions()
+    for each in found:
+        content = [given for given in each["attributes"] if given["value"].get("stringValue", "").startswith("[")]
+        each["attributes"] = [given for given in each["attributes"] if given not in content]
+        name = "gen_ai.client.inference.operation.details"
+        each["events"] = [{"name": name, "timeUnixNano": "1", "attributes": content}]
+    return found
+
+
+def event_content() -> list[dict[str, Any]]:
+    """Azure's clients: an event for each message, which is JSON text in one attribute."""
+
+    def make(prompt: Any, answer: Any) -> list[tuple[str, dict[str, Any]]]:
+        choice = {"finish_reason": "stop", "index": 0, "message": answer}
+        told = [(f"gen_ai.{each['role']}.message", each) for each in prompt]
+        return [(n, {"gen_ai.event.content": json.dumps(each)}) for n, each in [*told, ("gen_ai.choice", choice)]]
+
+    return _told(make)
+
+
+def blocks() -> list[dict[str, Any]]:
+    """Strands' agents: an event for each message, whose content is JSON text of Bedrock's blocks."""
+
+    def content(message: dict[str, Any]) -> str:
+        text = {"text": message["content"]}
+        if message["role"] == "tool":
+            result = {"toolUseId": CALL_ID, "status": "success", "content": [text]}
+            return json.dumps([{"toolResult": result}])
+        call = {"toolUse": {"toolUseId": CALL_ID, "name": TOOL, "input": ARGUMENTS}}
+        return json.dumps([text, call] if "tool_calls" in message else [text])
+
+    def make(prompt: Any, answer: Any) -> list[tuple[str, dict[str, Any]]]:
+        told = [(f"gen_ai.{each['role']}.message", {"content": content(each)}) for each in prompt]
+        return [*told, ("gen_ai.choice", {"finish_reason": "stop", "message": content(answer)})]
+
+    return _told(make)
+
+
+def whole_requests() -> list[dict[str, Any]]:
+    """LangSmith: whole requests and responses as JSON text."""
+    return _chats(
+        lambda prompt, answer: {
+            "gen_ai.prompt": json.dumps({"messages": prompt}),
+            "gen_ai.completion": json.dumps({"choices": [{"message": answer}]}),
+        }
+    )
+
+
 INSTRUMENTATIONS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     each.__name__: each
     for each in (
         *(conventions, structured, events, logfire, openinference, openllmetry, logfire_openai, langfuse, vercel),
+        *(ai_sdk, content_events, details, event_content, blocks, whole_requests),
     )
 }
+
+
+def logs(made: list[dict[str, Any]], apart: str = "body") -> dict[str, Any]:
+    """The events of spans as records of a log, with their attributes as its body or as its attributes."""
+    records = []
+    for each in made:
+        for number, event in enumerate(each["events"]):
+            inside = apart == "body"
+            said = {"body": {"kvlistValue": {"values": event["attributes"]}}} if inside else {}
+            told = [{"key": "event.name", "value": any_value(event["name"])}]
+            records.append(
+                {
+                    "timeUnixNano": str(int(each["startTimeUnixNano"]) + number),
+                    "traceId": each["traceId"],
+                    "spanId": each["spanId"],
+                    "attributes": [*told, *([] if inside else event["attributes"])],
+                    **said,
+                }
+            )
+        each["events"] = []
+    return {"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}
 
 
 def phoenix_rows() -> list[dict[str, Any]]:

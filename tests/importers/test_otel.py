@@ -50,7 +50,11 @@ def chat(number: int, prompt: Any, answer: Any, *, parent: int = 0, trace: str =
 @pytest.mark.parametrize("name", INSTRUMENTATIONS)
 def test_every_instrumentation_says_the_same(name: str) -> None:
     """The same conversation gives the same steps, ids, usage and names, whoever instrumented it."""
-    recording = session(*INSTRUMENTATIONS[name]())
+    says_the_conversation(session(*INSTRUMENTATIONS[name]()))
+
+
+def says_the_conversation(recording: Recording) -> None:
+    """Compare a recording with the conversation of all instrumentations."""
     system, prompt, first, result, second = recording.steps
     assert isinstance(system, SystemMessage) and system.text == spans.RULES
     assert isinstance(prompt, UserMessage) and prompt.text == spans.ASK
@@ -69,6 +73,49 @@ def test_every_instrumentation_says_the_same(name: str) -> None:
         assert answer.at_us - answer.began_us == 2_000_000
     assert (recording.session_id, recording.turns, recording.tool_calls) == ("conversation-1", 2, 1)
     assert not recording.skipped
+
+
+@pytest.mark.parametrize("apart", ["body", "attributes"])
+@pytest.mark.parametrize("name", ["events", "details", "event_content", "content_events", "blocks"])
+def test_events_in_logs_say_the_same_as_in_spans(name: str, apart: str) -> None:
+    """Records of a log in the same file, before or after their spans, are the events of these spans."""
+    made = INSTRUMENTATIONS[name]()
+    told = spans.logs(made, apart)
+    lines = [json.dumps(export(*made)), json.dumps(told)]
+    for text in ("\n".join(lines), "\n".join(reversed(lines)), json.dumps({**export(*made), **told})):
+        (recording,) = read_bytes(text.encode(), "f")
+        says_the_conversation(recording)
+
+
+def test_logs_without_their_spans_are_calls() -> None:
+    """A file that holds only records of a log has the conversation, but no model and no usage; others are counted."""
+    told = spans.logs(INSTRUMENTATIONS["events"]())
+    records = told["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
+    records.append({**records[0], "attributes": [], "body": {"stringValue": "CANARY"}})
+    plain = [
+        {
+            "trace_id": each["traceId"],
+            "span_id": each["spanId"],
+            "timestamp": f"2026-01-01T00:00:{number:02}Z",
+            "attributes": {a["key"]: a["value"]["stringValue"] for a in each["attributes"]},
+            "body": each["body"],
+        }
+        for number, each in enumerate(records)
+    ]
+    for data in (json.dumps(told), "\n".join(map(json.dumps, plain)), json.dumps(plain)):
+        (recording,) = read_bytes(data.encode(), "f")
+        kinds = [type(step) for step in recording.steps]
+        assert kinds == [SystemMessage, UserMessage, ModelMessage, ToolResult, ModelMessage]
+        assert (recording.session_id, recording.turns, recording.skipped) == ("trace-t1", 2, {"other_span": 1})
+
+
+def test_a_cycle_around_a_call_is_no_call() -> None:
+    """Messages in events of a span that is no call, such as an agent's cycle, are those of the call inside it."""
+    call = INSTRUMENTATIONS["blocks"]()[0]
+    call["parentSpanId"] = "s9"
+    cycle = span(9, {"event_loop.cycle_id": "1"}, events=[("gen_ai.user.message", {"content": "CANARY"})])
+    recording = session(cycle, call)
+    assert recording.turns == 1 and recording.skipped == {"other_span": 1, "call_without_result": 1}
 
 
 def test_shapes_of_files() -> None:
@@ -175,6 +222,26 @@ def test_usage_by_every_name() -> None:
     for given in (new, old):
         answer = session(chat(1, ["a"], "b", **given)).steps[-1]
         assert isinstance(answer, ModelMessage) and answer.usage == Usage(9, 4, 3, 2, 1)
+
+
+def test_parts_that_name_no_type_are_counted() -> None:
+    """A part of Bedrock's is read by the name of its field; one of an unknown name is counted."""
+    thought = {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "x"}}}
+    result = {"toolResult": {"toolUseId": "c", "content": [{"json": {"n": 1}}]}}
+    image = {"image": {"format": "png", "source": {"bytes": "AAAA"}}}
+    call = {"toolUse": {"toolUseId": "c", "name": "f", "input": {}}}
+    prompt = [
+        {"role": "user", "content": [{"text": "see"}, image, {"novelty": 1}]},
+        {"role": "assistant", "content": [call], "tool_calls": [{"id": "c", "name": "f"}]},
+        {"role": "user", "content": [result]},
+    ]
+    recording = session(chat(1, prompt, {"role": "assistant", "content": [thought, {"text": "ok"}]}))
+    user, first, answered, last = recording.steps
+    assert isinstance(user, UserMessage) and len(user.images) == 1
+    assert isinstance(first, ModelMessage) and [call.call_id for call in first.calls] == ["c"]
+    assert isinstance(answered, ToolResult) and answered.text == '{"n":1}'
+    assert isinstance(last, ModelMessage) and last.thinking == ("hm",)
+    assert recording.skipped == {"unknown_block": 1}
 
 
 def test_thinking_images_and_several_results() -> None:
