@@ -31,7 +31,7 @@ from clawvm_es.views.damage import blamed
 from clawvm_es.web import answers
 from clawvm_es.web.answers import ASKS, OF_A_SESSION, Asked, NotFound, Question, head_of, reading
 from clawvm_es.web.encode import encode
-from clawvm_es.web.guard import LOOPBACK, Guard
+from clawvm_es.web.guard import LOOPBACK, Guard, refused
 from clawvm_es.web.jobs import Jobs, Long
 from clawvm_es.web.questions import QUESTIONS
 from clawvm_es.web.tail import tail
@@ -175,7 +175,10 @@ async def _broken(request: Request, error: Exception) -> Response:
 async def _unknown(request: Request, error: Exception) -> Response:
     """No such address."""
     status = error.status_code if isinstance(error, HTTPException) else 500
-    return _error(status, f"there is nothing at {request.url.path}", "/ shows the sessions", "NotFound")
+    said, hint = f"there is nothing at {request.url.path}"[:_LINE_CHARS], "/ shows the sessions"
+    if "text/html" in request.headers.get("accept", ""):
+        return refused(status, said, hint, accept="text/html")
+    return _error(status, said, hint, "NotFound")
 
 
 def app(

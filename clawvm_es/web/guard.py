@@ -44,6 +44,7 @@ LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 TOKEN: Final = "token"
 _FETCHED_BY: Final = ("", "none", "same-origin")
 _METHODS: Final = ("GET", "HEAD")
+_OPEN: Final = "open the address that clawvm ui printed"
 
 
 def cookie_name(port: int) -> str:
@@ -71,26 +72,21 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         """The first row of the table that matches; None lets the request pass."""
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        accept = headers.get(b"accept", "")
         if not self._ours(headers.get(b"host", "")):
-            return refused(421, "this address is not served here", "open the address that clawvm ui printed")
+            return refused(421, "this address is not served here", _OPEN, accept=accept)
         if scope["method"] not in _METHODS:
             return refused(405, "nothing can be changed here", "GET", {"allow": ", ".join(_METHODS)})
         if headers.get(b"sec-fetch-site", "") not in _FETCHED_BY:
-            return refused(403, "another site asked", "open the address that clawvm ui printed")
+            return refused(403, "another site asked", _OPEN, accept=accept)
         asked = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         if any(name == TOKEN and self._is_token(value) for name, value in asked):
             return self._entered(scope, [(name, value) for name, value in asked if name != TOKEN])
         if not any(map(self._is_token, self._given(headers))):
-            return self._unknown(headers, given=any(name == TOKEN for name, _ in asked))
+            given = any(name == TOKEN for name, _ in asked)
+            error = "the token is wrong, or of a run that has ended" if given else "the token is missing"
+            return refused(401, error, _OPEN, accept=accept)
         return None
-
-    def _unknown(self, headers: dict[bytes, str], given: bool) -> Response:
-        """Refuse who has no token, or one of another run; a person who opens an address gets the words alone."""
-        error = "the token is wrong, or of a run that has ended" if given else "the token is missing"
-        hint = "open the address that clawvm ui printed"
-        if "text/html" in headers.get(b"accept", ""):
-            return PlainTextResponse(f"clawvm ui: {error}.\nTo see the sessions, {hint} in the terminal.\n", 401)
-        return refused(401, error, hint)
 
     def _ours(self, host: str) -> bool:
         name, colon, port = host.rpartition(":")
@@ -120,8 +116,10 @@ class Guard:
         return answer
 
 
-def refused(status: int, error: str, hint: str, headers: dict[str, str] | None = None) -> Response:
-    """A refusal, as every error is told."""
+def refused(status: int, error: str, hint: str, headers: dict[str, str] | None = None, accept: str = "") -> Response:
+    """A refusal, as every error is told: a person who opens an address gets the words alone."""
+    if "text/html" in accept:
+        return PlainTextResponse(f"clawvm ui: {error}.\n{hint[0].upper()}{hint[1:]}.\n", status, headers)
     body = encode({"error": error, "hint": hint, "kind": "Refused"})
     return Response(body, status, headers, "application/json")
 

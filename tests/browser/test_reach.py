@@ -94,6 +94,16 @@ def test_tabs_are_one_stop_with_arrows(tab: Tab) -> None:
     assert tab.run("document.activeElement.dataset.pane") == "proof"
 
 
+def test_the_slider_of_turns_has_a_sliders_keys(tab: Tab) -> None:
+    """Home and End go to its ends, a page is ten turns, and what it says is the turn."""
+    tab.go("/s/demo/t/14").page.locator("#strata").focus()
+    assert [tab.press(key).place for key in ("PageDown", "PageDown", "PageUp")] == [
+        f"/s/demo/t/{turn}" for turn in (4, 1, 11)
+    ]
+    last = tab.press("End").place
+    assert last == tab.press("Home", "G").place and tab.page.get_attribute("#strata", "aria-valuetext")
+
+
 def test_the_skip_link_leads_into_the_content(browser: Any, base: str) -> None:
     """Of the list, of a session, and of one on a narrow screen, where the prompt is behind a tab."""
     for address, where, how in [("/", "list", {}), ("/s/demo", "prompt", {}), ("/s/demo", "inspector", NARROW)]:
@@ -123,6 +133,8 @@ def test_a_prompt_reads_on_a_narrow_screen(browser: Any, base: str) -> None:
         tab.go("/s/demo/t/14?pane=prompt")
         widths = tab.run("[...document.querySelectorAll('#prompt .span pre')].map((each) => each.clientWidth)")
         assert widths and min(widths) > 300
+        cut = "[...document.querySelectorAll('#prompt .about')].filter((each) => each.scrollWidth > each.clientWidth)"
+        assert tab.run(f"{cut}.map((each) => each.textContent)") == []
 
 
 def test_figures_are_all_in_view(browser: Any, base: str) -> None:
@@ -167,3 +179,28 @@ def test_a_session_without_a_prompt_says_so(browser: Any, tmp_path: Path, how: d
             assert "The session ended before its first turn." in said["ended"] and "yet" not in said["ended"]
             assert "› no prompt" in said["open"] and "clawvm log" in said["open"]
             assert not tab.page.is_visible("#tabs") and not tab.page.is_visible("#inspector")
+
+
+def test_what_is_written_from_right_to_left_begins_at_its_right(browser: Any, tmp_path: Path) -> None:
+    """A title that is cut shows its beginning, and a line of a prompt stands at the side where its script begins."""
+    path, words = tmp_path / "j.db", "שלום עולם " * 30
+    with Journal.open(path) as journal, journal.session("hebrew") as session:
+        session.user_says(f"{words}\nand a line in English")
+        session.assemble()
+    for tab in opened_tab(browser, serving(path), **NARROW):
+        tab.go("/?q=שלום")
+        assert tab.run("getComputedStyle(document.querySelector('.session .name')).direction") == "rtl"
+        assert tab.press("j", "Enter").page.locator("#where .title").get_attribute("dir") == "auto"
+        assert tab.run("getComputedStyle(document.querySelector('#where .title')).direction") == "rtl"
+        assert tab.run("getComputedStyle(document.querySelector('#prompt pre')).unicodeBidi") == "plaintext"
+
+
+def test_a_search_of_titles_ends_at_the_session(tab: Tab) -> None:
+    """The list's address names the search and nothing else, and a session's field does not hold what none asked."""
+    tab.go("/")
+    tab.page.fill("#find", "recorded")
+    tab.page.press("#find", "Enter")
+    tab.page.wait_for_function("() => location.search")
+    assert tab.rest().place == "/?q=recorded"
+    assert tab.press("j", "Enter").place.startswith("/s/recorded/t/")
+    assert tab.page.input_value("#find") == ""

@@ -162,5 +162,8 @@ def test_a_person_without_a_token_reads_words(client):
     for address, told in (("/", "missing"), ("/s/s/t/1?token=guessed", "wrong, or of a run that has ended")):
         got = client.get(address, authorization=None, accept="text/html,*/*;q=0.8")
         assert got.status == 401 and got.headers["content-type"].startswith("text/plain")
-        assert got.body.decode().startswith(f"clawvm ui: the token is {told}.") and b"open the address" in got.body
+        assert got.body.decode().startswith(f"clawvm ui: the token is {told}.") and b"Open the address" in got.body
         assert client.get(address, authorization=None).json["error"] == f"the token is {told}"
+    wrong = client.get("/t/1", accept="text/html")
+    assert (wrong.status, wrong.body) == (404, b"clawvm ui: there is nothing at /t/1.\n/ shows the sessions.\n")
+    assert client.get("/", host="evil.example", accept="text/html").body.startswith(b"clawvm ui: this address is not")

@@ -9,7 +9,7 @@ import {Overview} from './overview.js';
 import {Pages} from './pages.js';
 import {bisectPane, changesPane, eventsPane, lossesPane, pagePane, proofPane, quoted, searchPane, storePane, whatifPane} from './panes.js';
 import {whyPane} from './pane_why.js';
-import {grip, listen, stretch, tablist} from './pointer.js';
+import {grip, listen, slider, stretch, tablist} from './pointer.js';
 import {Prompt} from './prompt.js';
 import {NOWHERE, ROWS, address, parse} from './route.js';
 import {Sessions} from './sessions.js';
@@ -164,6 +164,7 @@ export class App {
     this.source.forget();
     for (const id of ['badge', 'pill']) $(id).textContent = '';
     $('pill').hidden = true;
+    $('find').value = '';
   }
 
   fail(error) {
@@ -476,6 +477,7 @@ export class App {
       chosen: (first, last) => first === last ? this.turn(first, true) : this.go({from: first, to: last, turn: Math.max(first, Math.min(last, this.place.turn))}),
     });
     grip($('grip'), () => $('inspector').offsetWidth, (width) => document.documentElement.style.setProperty('--side', `${Math.max(240, Math.min(innerWidth - 420, width))}px`));
+    slider($('strata'), () => [this.place.turn, this.timeline.turns], (turn) => this.turn(turn));
     tablist($('tabs'));
     $('tabs').replaceChildren(...PANES.map(([name, title]) => h('button', {type: 'button', role: 'tab', data: {pane: name}, 'aria-controls': name === 'prompt' ? name : 'inspector',
       onclick: () => this.go({pane: name, ...(name === 'events' ? {event: null} : {})}, true)}, title)));

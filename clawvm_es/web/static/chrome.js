@@ -62,7 +62,7 @@ export function whereabouts(place, timeline, row) {
   if (!place.session) return [];
   const at = [place.turn ? [' › turn ', h('b', {}, String(place.turn)), timeline ? ` of ${num(timeline.turns)}` : ''] : ' › no prompt', place.page && [' › ', h('b', {}, place.page)], place.event && [' › event ', h('b', {}, num(place.event))]];
   const title = timeline?.title ?? row?.title ?? place.session;
-  return [h('h1', {class: 'title', title}, title), h('span', {class: 'at'}, at)];
+  return [h('h1', {class: 'title', title, dir: 'auto'}, title), h('span', {class: 'at'}, at)];
 }
 
 const NAMES = {ArrowLeft: '←', ArrowRight: '→', ArrowUp: '↑', ArrowDown: '↓', Escape: 'Esc', Enter: '⏎', gg: 'g g'};

@@ -58,6 +58,14 @@ export function stretch(canvas, turnAt, {choosing, chosen}) {
   canvas.addEventListener('pointercancel', () => (start = null));
 }
 
+/** Keys of a slider beside the arrows: the first and the last turn, and ten turns at once; `at()` is `[turn, last turn]`. */
+export function slider(node, at, go) {
+  node.addEventListener('keydown', (event) => {
+    const [turn, last] = at(), next = {Home: 1, End: last, PageUp: turn + 10, PageDown: turn - 10}[event.key];
+    if (next !== undefined) event.preventDefault(), go(next);
+  });
+}
+
 /** Arrow keys along tabs: the one beside is taken, from the last to the first. */
 export function tablist(node) {
   node.addEventListener('keydown', (event) => {

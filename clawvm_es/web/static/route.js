@@ -105,6 +105,6 @@ export function address(place) {
   if (place.vs) asked.push(`vs=${place.vs}`);
   if (place.what) asked.push(`what=${Object.entries(place.what).map(([name, value]) => `${name}:${value}`).join(',')}`);
   for (const name of ['q', 'bisect', 'good', 'bad']) if (place[name]) asked.push(`${name}=${encodeURIComponent(place[name])}`);
-  if (place.pane !== implied(place)) asked.push(`pane=${place.pane}`);
+  if (place.session && place.pane !== implied(place)) asked.push(`pane=${place.pane}`);
   return path + (asked.length ? `?${asked.join('&')}` : '');
 }

@@ -45,7 +45,7 @@ export class Sessions {
     const about = [named(row.session_id), row.mode === 'recorded' ? 'as recorded' : `as clawvm${row.policy === 'clawvm' ? '' : ` (${row.policy})`}`, when(row.started), row.parent && `fork of ${named(row.parent)}`, row.folder].filter(Boolean).join(' · ');
     const count = (n, word, kind) => h('span', {class: n && kind ? kind : '', title: num(n ?? 0)}, h('b', {}, short(n ?? 0)), n === 1 ? word : kind === 'miss' ? `${word}es` : `${word}s`);
     return h('button', {class: 'session', type: 'button', data: {key: row.key}, onclick: () => this.open(row)},
-      h('span', {css: {minWidth: 0}}, h('span', {class: 'name', title: row.title ?? row.session_id}, row.title ?? row.session_id),
+      h('span', {css: {minWidth: 0}}, h('span', {class: 'name', dir: 'auto', title: row.title ?? row.session_id}, row.title ?? row.session_id),
         h('span', {class: 'meta', title: about}, about)),
       h('canvas', {'aria-hidden': 'true'}),
       h('span', {class: 'counts'}, count(row.turns, 'turn'), count(row.compactions, 'compaction'), count(row.misses, 'miss', 'miss'), count(faults, 'fault', 'fault')));
