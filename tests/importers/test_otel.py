@@ -50,11 +50,11 @@ def chat(number: int, prompt: Any, answer: Any, *, parent: int = 0, trace: str =
 @pytest.mark.parametrize("name", INSTRUMENTATIONS)
 def test_every_instrumentation_says_the_same(name: str) -> None:
     """The same conversation gives the same steps, ids, usage and names, whoever instrumented it."""
-    says_the_conversation(session(*INSTRUMENTATIONS[name]()))
+    assert_the_conversation(session(*INSTRUMENTATIONS[name]()))
 
 
-def says_the_conversation(recording: Recording) -> None:
-    """Compare a recording with the conversation of all instrumentations."""
+def assert_the_conversation(recording: Recording) -> None:
+    """State that a recording is the conversation of all instrumentations."""
     system, prompt, first, result, second = recording.steps
     assert isinstance(system, SystemMessage) and system.text == spans.RULES
     assert isinstance(prompt, UserMessage) and prompt.text == spans.ASK
@@ -84,7 +84,7 @@ def test_events_in_logs_say_the_same_as_in_spans(name: str, apart: str) -> None:
     lines = [json.dumps(export(*made)), json.dumps(told)]
     for text in ("\n".join(lines), "\n".join(reversed(lines)), json.dumps({**export(*made), **told})):
         (recording,) = read_bytes(text.encode(), "f")
-        says_the_conversation(recording)
+        assert_the_conversation(recording)
 
 
 def test_logs_without_their_spans_are_calls() -> None:
