@@ -12,7 +12,7 @@ from typing import Any, Final
 from clawvm_es.core import groups, lifecycle, placing, recorded
 from clawvm_es.core.layout import by_turn, hidden, prefix_is_lost
 from clawvm_es.core.pages import kept_at_or_above, page_of
-from clawvm_es.core.ranking import advance, reindex, unindex
+from clawvm_es.core.ranking import advance, reindex, reindex_copy, unindex
 from clawvm_es.core.reuse import NEARNESS
 from clawvm_es.core.state import Call, Page, Returned, State, Update, holder_set, known_by
 from clawvm_es.errors import ClawVMError, JournalDamaged
@@ -87,6 +87,8 @@ def _session_forked(state: State, event: e.SessionForked) -> None:
     state.closed = False
     if state.assembling and state.in_epochs:
         placing.restored(state)
+    elif state.assembling and state.index is not None:
+        advance(state, state.index, ())  # the turn counts, though nothing was assembled in it
     state.assembling = False
     override(state, event.profile, event.budget_tokens)
 
@@ -412,9 +414,11 @@ def _tool_called(state: State, event: e.ToolCalled) -> None:
         state.signature_keys[event.signature] = known_by(event.signature_key)
     earlier = state.valid_call(event.signature) if event.deterministic else None
     call = Call(event.call, event.tool, state.version, state.turn, event.deterministic, event.signature, event.reads)
-    call.writes, call.group, call.copied = event.writes, event.group, _is_repeated(event.needs)
+    call.writes, call.group = event.writes, event.group
     call.repeats = earlier.call if earlier else None
     state.calls[event.call] = call
+    if _is_repeated(event.needs):
+        _note_copy(state, call)
     if state.by_groups:
         groups.called(state, event)
     if state.as_recorded:
@@ -455,12 +459,10 @@ def _is_repeated(needs: Iterable[Need]) -> bool:
 
 
 def _note_copy(state: State, call: Call) -> None:
-    """Mark a call as a copy: earlier pages held its whole result. Some rules rank its page lower from now on."""
+    """Mark a call as a copy: earlier pages held its whole result. Some rules rank its pages lower from now on."""
     call.copied = True
-    page = state.pages.get(call.page_id) if call.page_id is not None else None
-    if page is not None and RULES[state.profile.rule].knows_copies:
-        page.weight = page.score = None
-        reindex(state, page)
+    if RULES[state.profile.rule].knows_copies:
+        reindex_copy(state, call)
 
 
 def _join(state: State, call: Call, returned: Returned) -> None:

@@ -35,7 +35,8 @@ def priority_of(key: int) -> int:
 class Index:
     """The steps of all pages but arrivals, sorted; `turn` is the turn that the next assembly belongs to.
 
-    `waiting` are pages that changed and are not ranked yet; the keeper of the index puts or drops them.
+    `waiting` are pages that changed and are not ranked yet; the keeper of the index puts or drops them. `early` are
+    calls that were not known when pages of their results were ranked.
     """
 
     __slots__ = (
@@ -51,6 +52,7 @@ class Index:
         "_recency_weight",
         "_together",
         "bounds_utility",
+        "early",
         "steps",
         "turn",
         "waiting",
@@ -70,6 +72,7 @@ class Index:
         self.turn = turn
         self.steps: list[Step] = []
         self.waiting: dict[str, None] = {}
+        self.early: dict[int, None] = {}
         self._entries: dict[str, list[Step]] = {}
         self._facts: dict[str, _Facts] = {}
         self._calendar: dict[int, dict[str, None]] = {}

@@ -3,7 +3,8 @@
 A policy that pages in epochs ranks nothing between them: changed pages wait until the index is used.
 
 LAW-SCORE-1: a page's score depends only on the policy, the page, the calls made before its content was written, and
-the needs that came with its own call's result. So it may be computed late, once, when the page is first ranked.
+the needs that came with its own call and its results. So it may be computed late, once, when the page is first
+ranked; a copy's is computed each time, since a need that comes later makes a page a copy.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 
 from clawvm_es.core.index import Index
 from clawvm_es.core.reuse import worth
-from clawvm_es.core.state import Page, State
+from clawvm_es.core.state import Call, Page, State
 from clawvm_es.core.utility import QUALITY, UNSCORED, Hull, Score, hull, static_score
 from clawvm_es.model.pages import ABSENT, FULL, Author, PageType
 from clawvm_es.model.profile import RULES, Capability, Key
@@ -72,12 +73,17 @@ def recency_weight(state: State) -> int:
 
 def scored(state: State, page: Page) -> int:
     """The part of a page's rank that does not change with time; computed if the page does not hold it."""
+    if RULES[state.profile.rule].knows_copies and _is_copy(state, page):
+        return _score(state, page, sum(score_of(state, page)))
     if page.score is None:
         if page.weight is None:
             page.weight = sum(score_of(state, page))
-        reuses, reuse = state.ranks_reuse, state.profile.weights.reuse
-        page.score = worth(page.weight, reuse, page.uses, page.full_tokens) if reuses else page.weight
+        page.score = _score(state, page, page.weight)
     return page.score
+
+
+def _score(state: State, page: Page, weight: int) -> int:
+    return worth(weight, state.profile.weights.reuse, page.uses, page.full_tokens) if state.ranks_reuse else weight
 
 
 def index_of(state: State) -> Index:
@@ -125,7 +131,10 @@ def put(state: State, index: Index, page: Page) -> None:
     """Put a page's present steps into the index; a page that no prompt can show gets none."""
     if not state.holdable(page):
         return
-    if RULES[state.profile.rule].whole_results:
+    rule = RULES[state.profile.rule]
+    if rule.knows_copies and page.origin.call is not None and page.origin.call not in state.calls:
+        index.early[page.origin.call] = None
+    if rule.whole_results:
         index.put(page.page_id, page.number, in_full(page, ABSENT), scored(state, page), page.last_used)
         return
     base = state.held_floor(page)
@@ -154,6 +163,16 @@ def reindex(state: State, page: Page) -> None:
         state.index.waiting[page.page_id] = None
     elif page.page_id not in state.arrivals:
         put(state, state.index, page)
+
+
+def reindex_copy(state: State, call: Call) -> None:
+    """Tell the index, if there is one, that a result is a copy, of which it may have ranked pages before."""
+    index = state.index
+    if index is None or (call.page_id is None and call.call not in index.early):
+        return
+    for page in state.pages.values():
+        if page.origin.call == call.call:
+            reindex(state, page)
 
 
 def unindex(state: State, page: Page) -> None:

@@ -234,7 +234,7 @@ class ToolCalls:
     def _held(self, tape: Tape, state: State, name: str, arguments: str) -> Stored | None:
         """The newest result of the same call in this session's log that nothing has invalidated."""
         wanted = tape.key(name, arguments)
-        for number in reversed(list(state.results.values())):
+        for number in sorted(state.results.values(), reverse=True):
             call = state.calls[number]
             if call.tool not in (name, e.UNKNOWN_TOOL) or call.page_id is None or not state.holds(call):
                 continue
@@ -319,7 +319,25 @@ def _use(number: int, name: str, arguments: Mapping[str, Any], call_id: str = ""
         cwd = os.getcwd()
     except OSError:  # it was removed
         cwd = ""
-    return ToolUse(number, name, arguments, cwd, as_json(arguments), call_id)
+    text = as_json(arguments)  # refuses what holds itself
+    return ToolUse(number, name, _as_read(arguments), cwd, text, call_id)
+
+
+def _as_read(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Arguments as they will be read back: tuples are lists."""
+    layer: list[object] = list(arguments.values())
+    while layer:
+        node = layer.pop()
+        if isinstance(node, tuple):
+            return {name: _lists(value) for name, value in arguments.items()}
+        layer.extend(node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
+    return arguments
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _lists(each) for name, each in value.items()}
+    return [_lists(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def same_arguments(one: str, other: str | None) -> bool:

@@ -1,4 +1,8 @@
-"""The observer of a live session, kept up to date with its log, including what other handles recorded."""
+"""The observer of a live session, kept up to date with its log, including what other handles recorded.
+
+LAW-OBSERVED-1: it knows what the observer of a handle knows that is opened now: after an erasure it learns the log
+anew, so that nothing is found by a text that is gone.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from clawvm_es.core.state import State
 from clawvm_es.engine.shell import Outcome, Shell
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import Recorded
+from clawvm_es.model.events import ContentRedacted
 from clawvm_es.observe.observer import Observer
 from clawvm_es.observe.tools import Tool
 
@@ -30,7 +35,11 @@ class Observed:
             self._begin()
         self._observer.edge = self._shell.edge  # the shell makes another when it folds anew
         if self._version < state.version:
-            self._observer.known.learn_all(row.data for row in self._read(self._version, state.version))
+            rows = list(self._read(self._version, state.version)) if self._version else []
+            if any(isinstance(row.data, ContentRedacted) for row in rows):
+                self._begin()
+            new = rows if self._version else self._read(0, state.version)
+            self._observer.known.learn_all(row.data for row in new)
             self._version = state.version
         return self._observer
 
@@ -41,8 +50,9 @@ class Observed:
         return observer
 
     def took(self, outcome: Outcome, state: State) -> None:
-        """Learn the events just recorded, which led to `state`; gaps are read from the log."""
-        if self._version + outcome.appended == state.version:
+        """Learn the events just recorded, which led to `state`; gaps and erasures are read from the log."""
+        erases = any(isinstance(data, ContentRedacted) for data in outcome.recorded)
+        if self._version + outcome.appended == state.version and not erases:
             self._observer.edge = self._shell.edge
             for data in outcome.recorded:
                 self._observer.known.learn(data)

@@ -164,6 +164,8 @@ class Shell:
             self._delivered.took(row.idempotency_key, row.version)
             if isinstance(row.data, e.PageWritten):
                 self._index.wrote(state, row.data)
+            elif isinstance(row.data, e.ContentRedacted):
+                self._index.close()
         if state.version > before:
             self.edge = self._edge(state)
             self._renderer = self._new_renderer(renderer_named(state))

@@ -1,6 +1,7 @@
 """LAW-CORE-1, LAW-INDEX-1 and LAW-SCORE-1, as a stateful machine: in place = with copies, kept = from scratch."""
 
 import copy
+from itertools import takewhile
 
 import attrs
 from hypothesis import settings
@@ -17,8 +18,10 @@ from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import (
     Boundary,
+    CloseReason,
     Cut,
     Evidence,
+    NeedRule,
     Op,
     RecallOutcome,
     RedactReason,
@@ -30,34 +33,49 @@ from clawvm_es.model.facts import (
     Trigger,
     UpdateFacts,
 )
-from clawvm_es.model.pages import Author, Origin, OriginKind, PageType, Pin
+from clawvm_es.model.pages import Author, Fidelity, Level, Origin, OriginKind, PageType, Pin
 from clawvm_es.model.profile import Capability
 from clawvm_es.testing.core import Given, need, opened, page, update
 
 HASH = "0" * 64
+RENDERERS = ["", "", "messages/1:anthropic", "messages/1:openai"]
+ARGUMENTS = (Fidelity.FULL, Fidelity.STRUCTURED)
 POLICIES = [*PROFILES.values(), *[without(CLAWVM, missing) for missing in (*MUTATIONS, Capability.SCORING)]]
 
 
 class Life(RuleBasedStateMachine):
     """A session that does everything in any order, folded in place and, beside it, with copies."""
 
-    @initialize(profile=st.sampled_from(POLICIES), budget=st.integers(1, 900), directory=st.sampled_from([0, 20]))
-    def begin(self, profile, budget, directory):
+    @initialize(
+        profile=st.sampled_from(POLICIES),
+        budget=st.integers(1, 900),
+        directory=st.sampled_from([0, 20]),
+        renderer=st.sampled_from(RENDERERS),
+    )
+    def begin(self, profile, budget, directory, renderer):
         """Open the session."""
         self.given = Given()
         self.copied = State()
         self.folded = 0
-        self.scores = {}
-        self.given.when(opened(profile, budget, directory, misfits=3))
+        self.given.when(replace(opened(profile, budget, directory, misfits=3), renderer=renderer))
 
     def known(self, data):
         """The id of some page."""
         return data.draw(st.sampled_from(sorted(self.given.state.pages)))
 
+    def needs(self, data):
+        """At most one need of some page."""
+        if not self.given.state.pages or not data.draw(st.booleans()):
+            return ()
+        number = self.given.state.pages[self.known(data)].number
+        return (need(number, rule=data.draw(st.sampled_from(list(NeedRule)))),)
+
     @rule(page_type=st.sampled_from(list(PageType)), tokens=st.integers(1, 300), author=st.sampled_from(list(Author)))
     def write(self, page_type, tokens, author):
-        """Write a new page."""
-        self.given.when(page(len(self.given.state.pages) + 1, page_type, tokens, author=author))
+        """Write a new page; a text of the model belongs to its newest answer."""
+        group = self.given.state.newest if author is Author.MODEL else 0
+        new = page(len(self.given.state.pages) + 1, page_type, tokens, author=author)
+        self.given.when(replace(new, group=group or None))
 
     @precondition(lambda self: self.given.state.pages)
     @rule(data=st.data(), tokens=st.integers(1, 300), active=st.booleans())
@@ -73,6 +91,11 @@ class Life(RuleBasedStateMachine):
         hints = data.draw(st.lists(st.sampled_from(pages), max_size=2, unique=True)) if pages else []
         self.given.turn(fixed_tokens=fixed, hints=tuple(hints))
 
+    @rule(idle=st.sampled_from([None, 0, 301]), region=st.sampled_from([None, None, HASH]), model=st.integers(1, 2))
+    def ask(self, idle, region, model):
+        """Assemble a prompt after a pause, or for another model, or with another fixed region."""
+        self.given.turn(idle_s=idle, fixed=region, model=model)
+
     @precondition(lambda self: self.given.state.pages)
     @rule(data=st.data())
     def use(self, data):
@@ -80,20 +103,32 @@ class Life(RuleBasedStateMachine):
         numbers = [self.given.state.pages[self.known(data)].number for _ in range(2)]
         self.given.when(e.ModelResponded(needs=(need(*dict.fromkeys(numbers)),)))
 
+    @rule(new=st.booleans(), thinking=st.sampled_from([None, HASH]), native=st.sampled_from([None, HASH]))
+    def answer(self, new, thinking, native):
+        """The model answers, or goes on with its newest answer."""
+        group = self.given.state.newest + (new or not self.given.state.newest)
+        tokens = 0 if thinking is None else 7
+        self.given.when(
+            e.ModelResponded(
+                group=group, thinking=thinking, native=native, thinking_tokens=tokens, thinking_passes=new
+            )
+        )
+
     @rule(
-        signature=st.integers(1, 3),
-        status=st.sampled_from(list(ReturnStatus)),
+        data=st.data(),
+        signature=st.none() | st.integers(1, 3),
         reads=st.booleans(),
         writes=st.booleans(),
+        call_id=st.sampled_from([None, "0" * 64, "1" * 64]),
     )
-    def call(self, signature, status, reads, writes):
-        """Call a tool and get its result, sometimes writing what others read."""
+    def call(self, data, signature, reads, writes, call_id):
+        """Call a tool, sometimes writing what others read."""
         state = self.given.state
         fresh = () if state.resources else (Resource(ResourceClass.FILE, HASH),)
-        number = len(state.calls) + 1
+        sizes = data.draw(st.sampled_from([(), (9,), (60, 8)]))
         self.given.when(
             e.ToolCalled(
-                call=number,
+                call=len(state.calls) + 1,
                 tool="T",
                 arguments=HASH,
                 signature=signature,
@@ -101,17 +136,52 @@ class Life(RuleBasedStateMachine):
                 resources=fresh,
                 reads=(1,) if reads else (),
                 writes=(1,) if writes else (),
+                needs=self.needs(data),
+                levels=tuple(
+                    Level(level, size, HASH, "plain/1") for level, size in zip(ARGUMENTS, sizes, strict=False)
+                ),
+                group=state.newest or None,
+                call_id=call_id,
             )
         )
-        self.given.when(e.ToolReturned(call=number, status=status))
 
-    @precondition(lambda self: self.given.state.resources)
-    @rule(early=st.booleans())
-    def show(self, early):
-        """Write what a call read or wrote of the file, sometimes before the call itself."""
+    @rule(data=st.data(), behind=st.integers(-1, 2), status=st.sampled_from([ReturnStatus.OK, *ReturnStatus]))
+    def end(self, data, behind, status):
+        """A call ends: the newest, one before it, or one that is not made yet; sometimes it did so before."""
+        number = max(len(self.given.state.calls) - behind, 1)
+        unmatched = number not in self.given.state.calls
+        self.given.when(e.ToolReturned(call=number, status=status, needs=self.needs(data), unmatched=unmatched))
+
+    @rule(behind=st.integers(-1, 2), about=st.booleans(), tokens=st.integers(1, 300), native=st.booleans())
+    def show(self, behind, about, tokens, native):
+        """Write the result of a call, or what it read or wrote of the file, sometimes before the call itself."""
         state = self.given.state
-        origin = Origin(OriginKind.TOOL_CALL, call=len(state.calls) + early, resource=1)
-        self.given.when(replace(page(len(state.pages) + 1), origin=origin))
+        number = max(len(state.calls) - behind, 1)
+        resource = 1 if about and state.resources else None
+        group = state.calls[number].group if number in state.calls else None
+        new = page(len(state.pages) + 1, tokens=tokens)
+        origin = Origin(OriginKind.TOOL_CALL, call=number, resource=resource)
+        self.given.when(replace(new, origin=origin, group=group, native=HASH if native and group else None))
+
+    @rule(profile=st.none() | st.sampled_from(POLICIES), budget=st.none() | st.integers(1, 900), closes=st.booleans())
+    def adopt(self, profile, budget, closes):
+        """Go on under other settings, sometimes after the end of the session."""
+        if closes:
+            self.given.when(e.SessionClosed(CloseReason.ENDED))
+            self.given.when(e.SessionReopened())
+        if profile is not None or budget is not None:
+            self.given.when(e.SettingsAdopted(profile, budget))
+
+    @rule(profile=st.none() | st.sampled_from(POLICIES), within=st.none() | st.integers(0, 4))
+    def fork(self, profile, within):
+        """Go on as a fork, which sometimes begins within a turn: before its prompt was assembled."""
+        if within is not None:
+            began, *rest = decide(self.given.state, Command(e.TurnBegan(), 0))
+            before = list(takewhile(lambda data: not isinstance(data, e.PromptAssembled), rest))
+            for event in (began, *before[:within]):
+                apply(self.given.state, event)
+                self.given.log.append(event)
+        self.given.when(e.SessionForked("parent", self.given.state.version, HASH, profile))
 
     @precondition(lambda self: self.given.state.pages)
     @rule(data=st.data(), pin=st.sampled_from(list(Pin)))
@@ -176,30 +246,30 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def the_kept_index_equals_one_from_scratch(self):
-        """LAW-INDEX-1, and decisions do not depend on which of the two is used."""
+        """LAW-INDEX-1, and a session that is folded anew decides as the one that was held open."""
         state = self.given.state
         if state.index is None or (state.in_epochs and self.folded % 4):  # what changed meanwhile has to wait
             return
-        assert index_of(state).contents() == build_index(state).contents()
-        command = Command(e.TurnBegan(), 0)
-        assert decide(state, command) == decide(self.copied, command)
+        anew = fold(self.given.log)
+        assert index_of(state).contents() == build_index(anew).contents()
+        for turn in (e.TurnBegan(), e.TurnBegan(idle_s=301, hints=tuple(anew.required))):
+            assert decide(state, Command(turn, 0)) == decide(anew, Command(turn, 0))
 
     @invariant()
     def a_score_is_the_same_whenever_it_is_worked_out(self):
-        """LAW-SCORE-1: pins and uses aside, it is that of the moment in which the content was written."""
-        for page_id, known in self.given.state.pages.items():
+        """LAW-SCORE-1: what a page knows of its score is what would be worked out now."""
+        for known in self.given.state.pages.values():
             now = scored(self.given.state, attrs.evolve(known, score=None, weight=None))
-            content = page_id, known.content_version, known.pin, known.uses
-            assert now == self.scores.setdefault(content, now)
-            assert known.score in (None, now)
+            assert scored(self.given.state, known) == now
 
     @invariant()
     def no_page_is_resident_that_cannot_be(self):
-        """What was retired or erased does not stand in the prompt."""
+        """What was retired, erased or left with a rewind does not stand in the prompt."""
         state = self.given.state
         for page_id, rank in state.resident.items():
+            known = state.pages[page_id]
             assert rank > 0
-            assert state.holdable(state.pages[page_id])
+            assert not (known.retired or known.gone or known.away)
 
     def teardown(self):
         """A fold of the whole log from the empty state comes to the same."""

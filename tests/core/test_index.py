@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from clawvm_es.core.decide import decide
+from clawvm_es.core.evolve import apply, fold
 from clawvm_es.core.index import Index
-from clawvm_es.core.profiles import CLAWVM, CLAWVM_PAPER, LRU, PROFILES, RECORDED, without
+from clawvm_es.core.profiles import CLAWVM, CLAWVM_PAPER, CLAWVM_TURN, LRU, PROFILES, RECORDED, without
 from clawvm_es.core.ranking import build_index, index_of
 from clawvm_es.core.state import UNOPENED, State
 from clawvm_es.core.utility import hull
 from clawvm_es.model import events as e
+from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import FaultReason, NeedRule, RedactReason, RetireReason
 from clawvm_es.model.pages import ABSENT, FULL, Fidelity, PageType, Pin
 from clawvm_es.model.profile import Capability, Key, Order
@@ -174,3 +177,14 @@ def test_steps_begin_above_the_floor_that_a_page_has_now() -> None:
         assert (base > ABSENT) is (pin is Pin.HARD)
         steps = [(rank, cost) for _, cost, _, (page_id, rank) in index_of(state).steps if page_id == "p3"]
         assert steps == [(rank, cost) for rank, _, cost in hull(known.tokens, base)] != []
+
+
+@pytest.mark.parametrize("profile", [CLAWVM, CLAWVM_PAPER, CLAWVM_TURN, LRU], ids=lambda each: each.name)
+def test_the_turn_that_a_fork_cuts_counts_for_the_ages_of_pages(profile):
+    """A fork that begins within a turn is decided again, in one go with its parent, as it was decided."""
+    given = session(profile)
+    began, *_ = decide(given.state, Command(e.TurnBegan(), 0))
+    given.log.append(began)
+    apply(given.state, began)
+    given.when(e.SessionForked("parent", given.state.version, "0" * 64))
+    assert index_of(given.state).contents() == build_index(fold(given.log)).contents()

@@ -8,6 +8,7 @@ from hypothesis import given as forall
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from clawvm_es.core.evolve import fold
 from clawvm_es.core.profiles import CLAWVM, CLAWVM_TURN
 from clawvm_es.core.ranking import build_index, index_of, scored, since
 from clawvm_es.core.reuse import NEAR, NEARNESS, USES_MAX, worth
@@ -129,6 +130,27 @@ def test_a_result_that_stood_whole_in_an_earlier_page_counts_as_what_the_model_s
         given.turn()
         assert order(given)[0] == first
         assert index_of(given.state).contents() == build_index(given.state).contents()
+
+
+@pytest.mark.parametrize("place", ["with two pages", "before its call", "before its call, which says it"])
+def test_all_pages_of_a_copy_are_ranked_again_that_were_ranked_before_it_was_known(place):
+    """A session held open ranks them as one that is folded anew, however late the result said what it is."""
+    given = Given.session(page(1), budget_tokens=4000)
+    if place == "with two pages":
+        given.when(called(1))
+        given.when(page(2, call=1))
+    given.when(page(3 if place == "with two pages" else 2, call=1))
+    for _ in range(3):
+        given.turn()
+        index_of(given.state)
+    if place == "before its call":
+        given.when(called(1))
+    elif place == "before its call, which says it":
+        given.when(replace(called(1), needs=again(1).needs))
+    given.when(again(1))
+    anew = fold(given.log)
+    assert all(scored(given.state, page) == scored(anew, page) for page in anew.pages.values())
+    assert index_of(given.state).contents() == build_index(anew).contents()
 
 
 def test_a_result_whose_text_was_used_is_no_copy():

@@ -53,6 +53,37 @@ def test_a_retriever_finds_nothing_by_an_erased_text(journal, policy):
         assert page not in session.assemble().pages
 
 
+def test_a_retriever_that_learns_of_an_erasure_at_a_commit_point_finds_nothing_by_its_text(journal):
+    """In a project a boundary reads what others recorded: the handle finds what one that is opened now does."""
+    with journal.session("s", counter="lines4", policy="retrieval", budget_tokens=300, project="team") as session:
+        page = session.write_page("evidence", "zebra " * 20)
+        session.user_says("tell me of the zebra")
+        session.assemble()
+        redact(journal.log, Target("s", page_id=page), at_us=1)
+        session.save()
+        session.user_says("tell me of the zebra again")
+        found = session.assemble().pages
+        assert page not in found
+        (turn,) = [row.data for row in journal.log.read("s") if isinstance(row.data, e.TurnBegan)][1:]
+        assert page not in turn.retrieved
+
+
+@pytest.mark.parametrize("opens", [False, True], ids=["held open", "opened anew"])
+def test_an_erased_text_of_the_model_is_no_longer_its_own(journal, opens):
+    """LAW-OBSERVED-1: what is needed afterwards does not depend on which handle asks."""
+    text = "the quick brown fox jumps over the lazy dog and runs to the hills"
+    session = journal.session("s", counter="lines4")
+    (call,) = session.observe_model("", [("look", {"n": 1})])
+    page = session.observe_result(call, f"{text}\n" + "more text\n" * 30)
+    session.observe_model(f"I know that {text}")
+    said = max(session.state.pages, key=lambda page_id: int(page_id[1:]))
+    redact(journal.log, Target("s", page_id=said), at_us=1)
+    session = journal.session("s", counter="lines4") if opens else session
+    session.observe_model("", [("look", {"m": text})])
+    called = [row.data for row in journal.log.read("s") if isinstance(row.data, e.ToolCalled)]
+    assert [[need.holders[0].page_id for need in each.needs] for each in called] == [[], [page]]
+
+
 def test_an_erased_value_that_is_pending_is_committed_as_nothing(journal):
     """Others wrote the project's store meanwhile, so the update is judged anew: its erased value counts as null."""
     settings = Settings(fields=FIELDS)

@@ -320,3 +320,18 @@ def test_an_emitted_result_of_a_hook_names_its_page(journal):
         assert session.observe_result(call, session.emit(page), key="k") == page
         assert session.observe_result(call, session.emit(page), key="k") == page
         assert not session.in_flight and len(session.state.pages) == 1
+
+
+@pytest.mark.parametrize("opens", [False, True], ids=["held open", "opened anew"])
+def test_a_tuple_among_the_arguments_of_a_call_is_what_the_model_wrote(opens):
+    """It is read back as a list, so that the needs of later calls do not depend on which handle asks."""
+    text = "the quick brown fox jumps over the lazy dog and runs to the hills"
+    with Journal.open(":memory:", seed=1) as journal:
+        session = journal.session("s", counter="lines4")
+        (call,) = session.observe_model("", [("look", {"n": 1})])
+        session.observe_result(call, f"{text}\n" + "more text\n" * 30)
+        session.observe_model("", [("look", {"each": {"of": [(text,)]}})])
+        session = journal.session("s", counter="lines4") if opens else session
+        session.observe_model("", [("look", {"n": text})])
+        called = [row.data for row in journal.log.read("s") if isinstance(row.data, ToolCalled)]
+        assert [len(each.needs) for each in called] == [0, 1, 0]

@@ -1,6 +1,7 @@
 """The tape of a fork: what the parent recorded is served, nothing runs."""
 
 import asyncio
+import itertools
 import json
 import pickle
 from collections import Counter
@@ -457,3 +458,19 @@ def test_a_call_that_a_fork_refuses_is_not_held(journal, world):
             with pytest.raises(NewToolCall):
                 child.tool("look", {"n": number, "text": "x" * 1_000}, world.look)
         assert child._shell.vault.held_bytes() == held
+
+
+def test_a_fork_is_served_the_newest_result_of_a_call_wherever_it_ran(journal, tmp_path, monkeypatch):
+    """The same relative path in two folders has two signatures: the result that came last is the newest."""
+    runs = itertools.count(1)
+    tool = Tool("read", lambda path: f"run {next(runs)}", True, path="path", validator=lambda given: f"{next(runs)}")
+    settings = Settings(tools=[tool])
+    folders = [tmp_path / "one", tmp_path / "two", tmp_path / "one"]
+    with journal.session("parent", counter="lines4", settings=settings) as parent:
+        for folder in folders:
+            folder.mkdir(exist_ok=True)
+            monkeypatch.chdir(folder)
+            newest = parent.tool("read", {"path": "x"})
+            assert not newest.served
+    with journal.fork("parent", "child", settings=settings) as child:
+        assert child.tool("read", {"path": "x"}).text == newest.text
