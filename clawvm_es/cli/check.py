@@ -35,8 +35,9 @@ def check(
 ) -> None:
     """Check a claim about a session; exit code 0: it holds, 1: it does not, 2: there is no such page or turn.
 
-    CLAIM is a question of `clawvm bisect --when`, followed by `at turn N`, or preceded by `always` or `never`. A
-    page type means all pages of the type. JOURNAL may be a recording or a bundle.
+    CLAIM is a question of `clawvm bisect --when`, preceded by `always` or `never` (every prompt, no prompt), or
+    followed by `at turn N` (by default the last prompt). A page type means all pages of the type. JOURNAL may be a
+    recording or a bundle.
 
     \b
     Example:

@@ -49,6 +49,9 @@ def pages(
 ) -> None:
     """Print the page table: each page, its level in the prompt, its sizes, its use and its title.
 
+    `tokens` is the size at its level, `full` that in full; `written` and `used` are the turns of its last content
+    and of its last need.
+
     \b
     Example:
       clawvm pages j.db --turn 40 --resident

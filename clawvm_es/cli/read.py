@@ -53,7 +53,9 @@ def sessions(
 ) -> None:
     """List the sessions of a journal with their titles, times, figures and cost.
 
-    For an imported session, `lost` counts the needs whose page its harness had dropped.
+    For an imported session, `lost` counts the needs whose page its harness had dropped. `alerts` counts repeated
+    tool calls whose result still held, `pressure` the times that a required page did not fit, `uncached` the
+    tokens that the provider's cache does not serve.
 
     \b
     Example:
@@ -311,6 +313,7 @@ def _stats_lines(document: Mapping[str, Any], types: list[dict[str, Any]]) -> li
 
     left = ("journal", "events_by_type", "bytes_by_type", "cost")
     plain = {name.replace("_", " "): value for name, value in document.items() if name not in left}
+    plain = {"page-ins" if name == "page ins" else name: value for name, value in plain.items()}
     plain |= {"cost": reported(document["cost"]), "cost by our counts": by_our_counts(document["cost"])}
     if "wal_held_by" in document:
         plain["wal held by"] = ", ".join(document["wal_held_by"]) or "nobody that the system tells of"

@@ -294,7 +294,7 @@ def _export_tables(journal: str, session: str | None, output: str | None, as_jso
 
 def _export_page(journal: str, session: str | None, output: str | None, no_texts: bool, as_json: bool) -> None:
     """Write a session as one HTML file; erased texts are written nowhere in between."""
-    from clawvm_es.cli.output import counted, emit, say
+    from clawvm_es.cli.output import counted, emit, progress, say
     from clawvm_es.errors import UsageError
     from clawvm_es.files import write_whole
     from clawvm_es.journal.ports import Capability, declares, erasing
@@ -308,7 +308,8 @@ def _export_page(journal: str, session: str | None, output: str | None, no_texts
             raise UsageError(
                 f"{journal}: an erasure is not finished yet", hint="clawvm redact finishes it; then export"
             )
-        made = web.export(log, session_id, journal, texts=not no_texts)
+        with progress("turns") as show:
+            made = web.export(log, session_id, journal, texts=not no_texts, progress=show)
     write_whole(output, [made.html])
     if made.secrets and not no_texts:
         say(

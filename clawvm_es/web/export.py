@@ -10,7 +10,7 @@ import base64
 import gzip
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from graphlib import TopologicalSorter
 from importlib.resources import files
 from pathlib import PurePath
@@ -53,14 +53,24 @@ class Exported:
     secrets: int
 
 
-def export(log: EventLog, session_id: str, journal: str, *, texts: bool = True) -> Exported:
+def export(
+    log: EventLog,
+    session_id: str,
+    journal: str,
+    *,
+    texts: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> Exported:
     """Pack a session. `journal` is the name shown on the page; without `texts` nothing from which a text could be
     read.
 
-    Raises `UsageError` if there is no such session.
+    `progress` is told the turns packed and the number of all. Raises `UsageError` if there is no such session.
     """
-    packing = _Packing()
-    told = [packing.turn(each) for each in _turns(log, session_id)]
+    packing, told = _Packing(), []
+    for each in _turns(log, session_id):
+        told.append(packing.turn(each))
+        if progress is not None:
+            progress(each["turn"], each["turns"])
     document = _document(log, session_id, PurePath(journal).name) | {
         "turns": told,
         "texts": list(packing.texts),

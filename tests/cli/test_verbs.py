@@ -313,6 +313,16 @@ def test_doctor_tells_a_file_that_is_no_journal(run, tmp_path, monkeypatch):
     assert run("doctor", "--journal", tmp_path / "new.db")[0] == 0
 
 
+def test_a_page_in_one_file_tells_how_far_it_is(journal):
+    """A session of many turns takes long to pack: each turn is told, of all."""
+    from clawvm_es.web.export import export
+
+    seen = []
+    with open_log(str(journal), read_only=True) as log:
+        export(log, OURS, "j.db", progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(turn, 27) for turn in range(1, 28)]
+
+
 def members(document: object) -> Iterator[tuple[str, object]]:
     """Every name in a document, with its value."""
     if isinstance(document, dict):
