@@ -10,11 +10,14 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 import attrs
+import msgspec
 
 from clawvm_es.engine.hooks import Call
 from clawvm_es.errors import UsageError
+from clawvm_es.model.commands import Command
+from clawvm_es.model.events import INPUTS
 from clawvm_es.model.facts import Finish, Need
-from clawvm_es.observe.steps import Usage
+from clawvm_es.observe.steps import Step, Usage
 from clawvm_es.observe.told import finish_of, usage_of
 from clawvm_es.representations.sayable import is_sayable
 
@@ -137,6 +140,27 @@ def _call(what: str, value: object) -> Call:
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise _refused(what, "a (tool name, arguments) pair, or a Call(id, name, args)", value)
     return Call("", text(f"{what} name", value[0]), arguments(f"{what} arguments", value[1]))
+
+
+def step(value: object) -> Step:
+    """A step of a harness, whose values have their types."""
+    if not isinstance(value, Step):
+        raise _refused("step", "a step, such as UserMessage(text)", value)
+    found: Step = value
+    try:
+        return msgspec.convert(attrs.asdict(found), type(found))
+    except msgspec.ValidationError as error:
+        said, _, where = str(error).partition(" - at ")
+        raise UsageError(f"{type(found).__name__}{where.strip('`').removeprefix('$')}: {said}") from error
+    except RecursionError as error:
+        raise UsageError(f"{type(found).__name__}: nested too deeply") from error
+
+
+def commands(values: Iterable[object]) -> None:
+    """Commands, each of an input."""
+    for place, value in enumerate(values):
+        command = instance(f"commands[{place}]", Command, value, "a Command")
+        instance(f"commands[{place}] data", INPUTS, command.data, "an input, such as TurnBegan")  # type: ignore[arg-type]
 
 
 def call(value: object) -> int | str:

@@ -13,9 +13,12 @@ from clawvm_es.engine.hooks import Call, ToolRun
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
 from clawvm_es.errors import UsageError
-from clawvm_es.model.facts import Finish, Holder, Need, NeedRule
+from clawvm_es.model.commands import Command
+from clawvm_es.model.events import SettingsAdopted, TurnBegan
+from clawvm_es.model.facts import Boundary, Finish, Holder, Need, NeedRule, ReturnStatus
 from clawvm_es.model.pages import Author
-from clawvm_es.observe.steps import Lines, Usage, UserMessage
+from clawvm_es.observe.steps import ContextDropped, Lines, ModelMessage, ToolResult, ToolUse, Usage, UserMessage
+from clawvm_es.testing import live_session, memory_journal
 
 WRONG = {
     "page type": (lambda s: s.write_page("rule", "x"), "bootstrap, constraint, plan"),
@@ -329,3 +332,51 @@ def test_values_that_are_refused(check, values, says):
     with pytest.raises(UsageError) as caught:
         check(*values)
     assert says in str(caught.value)
+
+
+HANDED = [
+    ("observe", (7,), "step: expected a step, such as UserMessage(text), got 7"),
+    ("observe", (UserMessage(7),), "UserMessage.text: Expected `str`, got `int`"),
+    ("observe", (UserMessage("x", harness=1),), "UserMessage.harness: Expected `bool`, got `int`"),
+    ("observe", (UserMessage("x", at_us=1.5),), "UserMessage.at_us: Expected `int`, got `float`"),
+    ("observe", (ToolResult("1", "x"),), "ToolResult.call: Expected `int`, got `str`"),
+    ("observe", (ToolResult(1, "x", "odd"),), "ToolResult.status: Invalid enum value 'odd'"),
+    ("observe", (ModelMessage("text"),), "ModelMessage.texts: Expected `array`, got `str`"),
+    ("observe", (ModelMessage(calls=(("look", {}),)),), "ModelMessage.calls[0]: Expected `object`, got `array`"),
+    ("observe", (ModelMessage(usage=Usage("3")),), "ModelMessage.usage.input_tokens: Expected `int`, got `str`"),
+    ("observe", (ContextDropped("sleep"),), "ContextDropped.boundary: Invalid enum value 'sleep'"),
+    ("open", (None,), "opened: expected a SessionOpened, got NoneType"),
+    ("adopt", ("lru",), "wanted: expected a SettingsAdopted, got 'lru'"),
+    ("adopt", (SettingsAdopted(), "never"), "how: expected one of raise, adopt, keep, got 'never'"),
+    ("execute", (7,), "commands[0]: expected a Command, got 7"),
+    ("execute", (Command(TurnBegan("x"), 5), Command("x", 5)), "commands[1] data: expected an input, such as"),
+]
+
+
+@pytest.mark.parametrize(("hook", "values", "says"), HANDED, ids=range(len(HANDED)))
+def test_what_importers_hand_over_is_refused(hook, values, says):
+    """Ready-made steps, commands and openings are looked at where they are given, and nothing is recorded."""
+    with live_session() as session:
+        before = session.head
+        with pytest.raises(UsageError) as caught:
+            getattr(session, hook)(*values)
+        assert says in str(caught.value) and session.head == before
+
+
+@pytest.mark.parametrize("options", [{"durability": "half"}, {"after": 1.5}, {"after": True}, {"after": -1}])
+def test_commands_with_odd_options_are_refused(options):
+    """The error names the option."""
+    with live_session() as session, pytest.raises(UsageError, match=f"^{next(iter(options))}: expected"):
+        session.execute(Command(TurnBegan("x"), 5), **options)
+
+
+def test_a_step_may_name_its_kinds_by_text():
+    """As other hooks take them."""
+    written = []
+    for status, boundary in (("ok", "compact"), (ReturnStatus.OK, Boundary.COMPACT)):
+        with memory_journal() as journal, live_session(journal=journal) as session:
+            session.observe(ModelMessage(["x"], (ToolUse(1, "look", {"at": [1]}),), at_us=1))
+            session.observe(ToolResult(1, "x", status, at_us=2))
+            session.observe(ContextDropped(boundary, at_us=3))
+            written.append([row.data for row in journal.log.read(session.session_id)])
+    assert len(written[0]) > 5 and [type(each) for each in written[0]] == [type(each) for each in written[1]]

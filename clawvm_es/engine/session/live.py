@@ -51,6 +51,7 @@ class Session(Looking, Writing, Turns, Tools, Paging, Writeback):
 
         A session of a project syncs with the project's shared scope at once.
         """
+        given.instance("opened", e.SessionOpened, opened, "a SessionOpened")
 
         def build(state: State) -> Sequence[Command]:
             return () if state.opened is not None else (Command(opened, self._clock(), HARNESS),)
@@ -68,6 +69,8 @@ class Session(Looking, Writing, Turns, Tools, Paging, Writeback):
 
         Raises `UsageError` if the session is open, unless `how` is `adopt`; if `how` is `raise`, always.
         """
+        given.instance("wanted", e.SettingsAdopted, wanted, "a SettingsAdopted")
+        how = None if how is None else given.choice("how", OtherSettings, how)
 
         def build(state: State) -> Sequence[Command]:
             has = {"policy": state.profile, "budget": state.declared_budget, "on_pressure": state.on_pressure}
@@ -102,6 +105,10 @@ class Session(Looking, Writing, Turns, Tools, Paging, Writeback):
 
         Raises `VersionConflict` if the session has moved on from version `after`, for which the commands were built.
         """
+        given.commands(commands)
+        durability = given.choice("durability", Durability, durability)
+        if after is not None:
+            given.integer("after", after, 0)
 
         def build(state: State) -> Sequence[Command]:
             if after is not None and state.version != after:

@@ -103,6 +103,7 @@ class Turns(Handle):
         Pass the steps in order; calls are numbered from 1, and a time of 0 means now. Nothing is flushed
         automatically: call `save` at the end.
         """
+        step = given.step(step)
         given.key(key)
         first = None if key is None else next(iter(self._shell.log.find(self.session_id, key)), None)
 
