@@ -274,8 +274,9 @@ def event(log: EventLog, session_id: str, asked: Asked) -> Answer:
     texts = found.pop("texts", {})
     following = read_session(log, session_id, version, version + _EVENTS_MOST)
     caused = [row.version for row in following if row.cause == version]
-    cut = {where: None if each is None else part(each) for where, each in texts.items()}
-    return bounded({"event": found, "texts": cut, "caused": caused})
+    parts = {where: None if each is None else part(each) for where, each in texts.items()}
+    told = bounded({"event": found, "texts": parts, "caused": caused})
+    return told | {"cut": told["cut"] or parts != texts}
 
 
 def diff(log: EventLog, session_id: str, asked: Asked) -> Answer:

@@ -55,3 +55,25 @@ def test_levels_are_said_in_words(tab: Tab) -> None:
     named = [text for text in said if any(level in text for level in ("full", "compressed", "structured", "pointer"))]
     assert levels and len(named) >= len(levels)
     assert all(any(level in text for text in named) for level in set(levels))
+
+
+def test_a_page_tells_who_wrote_each_of_its_versions(browser: Any, tmp_path: Path) -> None:
+    """As what it changed, with turn and author; of a text that is shown in part, its pane and its event say so."""
+    path, long = tmp_path / "j.db", "".join(f"{n} of a long line\n" for n in range(12_000))
+    with Journal.open(path) as journal, journal.session("s", counter="lines4", budget_tokens=10**6) as session:
+        plan = session.write_page("plan", "- first\n- second")
+        session.assemble()
+        session.write_page("plan", "- first\n- third", page_id=plan, author="model")
+        log = session.write_page("evidence", long, author="tool")
+        session.assemble()
+        session.observe_model(long)
+    for tab in opened_tab(browser, serving(path)):
+        said = tab.go(f"/s/s/t/2/p/{plan}?pane=page").text("#inspector")
+        assert "Who wrote it, 2 versions" in said and "before turn 1 · harness" in said and "turn 1 · model" in said
+        assert "\n-- second\n+- third" in said and "--- " not in said
+        said = tab.go(f"/s/s/t/2/p/{log}?pane=page").text("#inspector")
+        assert f"of {len(long):,} characters: clawvm show tells all" in said and "Who wrote it" not in said
+        assert f"of {len(long):,} characters: clawvm show tells all" in tab.go("/s/s/t/2").text("#inspector")
+        spans = tab.run("document.body.app.answer.spans")
+        version = next(each["origin"]["written"]["version"] for each in spans if each["page_id"] == log)
+        assert "cut: clawvm show tells all" in tab.go(f"/s/s/t/2/e/{version}").text("#inspector")

@@ -1,5 +1,7 @@
 // Elements. Text becomes text nodes, never markup: what a session says reaches the page through here only.
 
+import {num} from './words.js';
+
 export const $ = (id) => document.getElementById(id);
 
 /** An element: `h('p', {class: 'note', onclick: f}, 'text', child)`. `css` sets style properties, `data` data attributes. */
@@ -35,6 +37,12 @@ export function table(heads, rows, caption) {
 export const facts = (entries) =>
   h('dl', {class: 'facts'}, entries.filter(([, value]) => value != null && value !== '' && value !== false)
     .map(([name, value]) => [h('dt', {}, name), h('dd', {}, value)]));
+
+/** The beginning of a text, and where all of it is, if that is not all. */
+export const begun = (text, chars) => {
+  const shown = [...text].length;
+  return [h('pre', {class: 'body'}, text), shown < chars && h('p', {class: 'dim'}, `its first ${num(shown)} of ${num(chars)} characters: clawvm show tells all`)];
+};
 
 export const link = (text, go, title) => h('button', {class: 'link', type: 'button', onclick: go, title}, text);
 

@@ -1,6 +1,6 @@
 // Why a page stood where it stood in a prompt, or why it was missing.
 
-import {facts, fitted, h, link, table} from './dom.js';
+import {begun, facts, fitted, h, link, table} from './dom.js';
 import {tag} from './prompt.js';
 import {asks} from './source.js';
 import {forced, ink, paint} from './theme.js';
@@ -48,7 +48,7 @@ async function turnAlone({answer, timeline, place, row, go}) {
     h('p', {class: 'says'}, 'Choose a page: a ribbon, a bar, or a span of the prompt.'),
     misses.length > 0 && [h('h3', {}, 'Missing in this prompt'), h('ul', {class: 'lines'}, misses.map((mark) => missLine(timeline, mark, go)))],
     moved('Came', answer?.came), moved('Left', answer?.left), moved('Raised', answer?.raised), moved('Lowered', answer?.lowered),
-    answer?.said?.text && [h('h3', {}, 'The model then said'), h('pre', {class: 'body'}, answer.said.text)],
+    answer?.said?.text && [h('h3', {}, 'The model then said'), begun(answer.said.text, answer.said.chars)],
     !timeline.misses.length && h('p', {class: 'dim'}, noMiss(timeline, row)),
   ];
 }

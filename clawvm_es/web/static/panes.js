@@ -1,6 +1,6 @@
 // The other panes of the inspector: changes, page, events, losses, what-if, store, search, bisect, proof.
 
-import {command, facts, h, link, table} from './dom.js';
+import {begun, command, facts, h, link, table} from './dom.js';
 import {tag} from './prompt.js';
 import {asks} from './source.js';
 import {LEVELS, MISSES, PROVEN, REASONS, boundary, counted, inTurn, num, percent, proven, short, when} from './words.js';
@@ -52,20 +52,18 @@ export async function pagePane({place, source, timeline, go, say}) {
       ['written', found.born && [inTurn(found.born.turn), when(found.born.time)].filter(Boolean).join(', ')], ['versions', found.contents.length > 1 && `${found.contents.length}`],
       ['call', found.call && `${found.call.tool}, turn ${found.call.turn}`], ['arguments', found.call?.arguments]]),
     title('Kept at'), table(['level', 'tokens'], found.levels.map(({level, tokens}) => [tag(found.page_type, LEVELS.indexOf(level), number), num(tokens)])),
-    found.levels[0] && h('pre', {class: 'body'}, found.levels[0].text ?? '[erased: the text is gone, its commitment stays in the log]'),
+    found.levels[0] && (found.levels[0].text == null ? h('pre', {class: 'body'}, '[erased: the text is gone, its commitment stays in the log]') : begun(found.levels[0].text, found.levels[0].chars)),
     uses.length > 0 && [title('Used'), lines(uses.map(({turn, kind}) => [link(`turn ${turn}`, () => go({turn}, true)), ` ${MISSES[kind] ?? kind}`]))],
     changes.length > 0 && [title(`Levels, ${counted(found.changes_total ?? changes.length, 'change')}`), lines(changes.slice(0, 80))],
-    blame?.versions?.length > 0 && [title('Who wrote it'), ...blame.versions.map(blamed(go))],
+    blame?.contents?.length > 1 && [title(`Who wrote it, ${counted(blame.contents.length, 'version')}`), ...blame.contents.map(blamed(go)), blame.cut && dim('cut: clawvm blame tells all')],
     title('In a terminal'), ...(found.commands ?? []).map((text) => command(text, say)),
   ];
 }
 
-/** One version of a page or field: who wrote it, when, and what it changed. */
-const blamed = (go) => (version) => {
-  const written = version.written ?? version, diff = version.diff ?? version.unified;
-  return h('div', {}, h('p', {class: 'source'}, written.turn != null && link(inTurn(written.turn), () => go({turn: Math.max(1, written.turn)}, true)), ` ${written.principal ?? version.author ?? ''} ${when(written.time ?? written.at)}`),
-    Array.isArray(diff) && diff.length > 0 && diffed(diff.slice(0, 200)));
-};
+/** One version of a page: who wrote it, when, from which line of a recording, and what it changed. */
+const blamed = (go) => ({provenance: {written, author, first}, diff}) => h('div', {},
+  h('p', {class: 'source'}, link(inTurn(written.turn), () => go({turn: Math.max(1, written.turn)}, true)), ['', author, first && `line ${first}`, when(written.time)].filter((each, i) => !i || each).join(' · ')),
+  diff?.length > 0 && diffed(diff));
 
 export async function eventsPane({place, source, answer, go}) {
   if (place.event) return oneEvent(place, source, go);
@@ -175,7 +173,7 @@ export async function searchPane({place, source, go, hits}) {
   const add = (got) => {
     hits.list.push(...got.hits);
     count.textContent = `${num(hits.list.length)}${got.more ? ' and more' : ''} ${hits.list.length === 1 && !got.more ? 'text says' : 'texts say'} “${place.q}”`;
-    list.append(...got.hits.map((hit) => h('li', {}, link(`${inTurn(hit.turn)} ${hit.page_id ?? hit.type.replaceAll('_', ' ')}`, () => open(hit)), ' ', dim(hit.title), h('div', {}, hit.line.slice(0, hit.start), h('mark', {}, hit.line.slice(hit.start, hit.end)), hit.line.slice(hit.end)))));
+    list.append(...got.hits.map((hit) => h('li', {}, link(`${inTurn(hit.turn)} ${hit.page_id ?? hit.what ?? hit.type}`, () => open(hit)), ' ', dim(hit.title), h('div', {}, hit.line.slice(0, hit.start), h('mark', {}, hit.line.slice(hit.start, hit.end)), hit.line.slice(hit.end)))));
     rest.replaceChildren(got.more ? link('more', async () => add(await source.ask(asks.grep(place.session, place.q, got.next)))) : '');
   };
   hits.open = open;

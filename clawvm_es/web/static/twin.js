@@ -28,5 +28,5 @@ export function pagesTwin(timeline, turn) {
     return [page?.id ?? '', page?.type ?? '', MISSES[mark.kind] ?? mark.kind, tether?.left > 0 ? `it left after turn ${tether.left}` : '', page?.title ?? ''];
   });
   const bounds = timeline.bounds.filter((bound) => bound.turn === turn).map((bound) => ['', '', bound.kind, counted(bound.left, 'page left', 'pages left'), '']);
-  return table(['page', 'type', 'what', 'since', 'title'], [...marks, ...bounds], `Marks of turn ${turn}`);
+  return table(['page', 'type', 'what', 'since', 'title'], [...marks, ...bounds], `Marks of turn ${turn}${marks.length + bounds.length ? '' : ': none'}`);
 }
