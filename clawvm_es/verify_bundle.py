@@ -488,7 +488,8 @@ def main() -> int:
         print(visible(f"BAD {arguments.bundle}: {error}"))
         return 1
     except (OSError, Unreadable) as error:
-        print(visible(f"verify_bundle: {error}"), file=sys.stderr)
+        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
+        print(visible(f"verify_bundle: {said}"), file=sys.stderr)
         return 2
     held = f"journal {found.journal_id}, {len(found.indices)} events, {found.bodies} bodies, of"
     print(visible(f"good {arguments.bundle}: {held}"))

@@ -266,8 +266,9 @@ def session_lines(one: Mapping[str, Any]) -> Iterator[str]:
         return
     lost = one["lost"]
     if lost["needed_again"]:
-        what = f"{counted(lost['needed_again'], 'time')} of {one['needs']:,} the agent needed"
-        yield bad(f"  {what} what the harness had dropped: {lost['tokens']:,} tokens")
+        again = lost["needed_again"]
+        what = f"{again:,} of {counted(one['needs'], 'need')} {'was for a page' if again == 1 else 'were for pages'}"
+        yield bad(f"  {what} that the harness had dropped: {lost['tokens']:,} tokens")
         dearest = fitted(lost["dearest"], LOSS_COLUMNS, None if width is None else width - 4)
         yield from (f"    {line}" for line in dearest)
     else:
@@ -292,19 +293,17 @@ def _compared(one: Mapping[str, Any]) -> Iterator[str]:
     if len(one["policies"]) != 2:
         return
     same, half = one["policies"]
+    first, second = _share(same, " of the cost of the harness's pages"), _share(half, "")
     yield (
-        f"  clawvm would have lost {same['misses']} at {same['budget']:,} tokens, what the harness's largest prompt "
-        f"held in pages, and {half['misses']} at half of it{_shares(same, half)}"
+        f"  clawvm would have missed {same['misses']} within {same['budget']:,} tokens (the pages of the harness's "
+        f"largest prompt){first}; within half of that {half['misses']}{second}"
     )
 
 
-def _shares(same: Mapping[str, Any], half: Mapping[str, Any]) -> str:
-    """The costs of both runs beside the harness's, counting pages only."""
-    permille = [each["cost_permille"] for each in (same, half)]
-    if None in permille:
-        return ""
-    first, second = (f"{each / 10:.0f} %" for each in permille)
-    return f", for {first} and {second} of what the harness's pages cost"
+def _share(run: Mapping[str, Any], whole: str) -> str:
+    """The cost of a run beside the harness's, counting pages only; empty if it is not known."""
+    permille = run["cost_permille"]
+    return "" if permille is None else f", at {permille / 10:.0f} %{whole}"
 
 
 def _fitting(budget: Mapping[str, Any]) -> str:

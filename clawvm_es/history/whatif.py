@@ -42,7 +42,7 @@ Progress = Callable[[int, int], None]
 """(inputs decided, inputs in all)."""
 REPORT_EVERY = 512
 OPEN_LOOP = (
-    "open loop: calls and needs are the recorded ones; misses are counted, the agent's success is not foretold"
+    "open loop: calls and needs are the recorded ones; misses are counted, the agent's success is not predicted"
 )
 
 

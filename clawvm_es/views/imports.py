@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 DEAREST: Final = 5
 """Losses that are told of one session."""
 NOT_RECORDED: Final = (
-    "system prompt and tool schemas are not recorded and in no count, nor are files that older harnesses show again"
-    " after a compaction and that no call saw whole"
+    "system prompt and tool schemas are not recorded, so they are in no count, as are files that no call read whole"
+    " and that older harnesses show again after a compaction"
 )
 """Part of every harness's prompts that no transcript holds."""
 

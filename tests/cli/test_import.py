@@ -11,6 +11,7 @@ import pytest
 
 from clawvm_es.cli import importing as verb
 from clawvm_es.importers import formats, importing, replay
+from tests.conftest import ROOT
 
 ROW = {"type": "user", "uuid": "u", "sessionId": "short", "message": {"role": "user", "content": "hello"}}
 
@@ -41,18 +42,27 @@ def test_the_first_screen_says_what_the_harness_lost(run, session, tmp_path):
     for told in (
         "27 turns, 26 tool calls, 78,786 input tokens",
         "1 compaction",
-        "5 times of 8 the agent needed what the harness had dropped",
+        "5 of 8 needs were for pages that the harness had dropped: 595 tokens",
         "Read docs/pricing.md",
         "25 → 50",
         "2 rules or plans left the prompt",
-        "what the harness's largest prompt held in pages, and",
-        "of what the harness's pages cost",
+        "within 3,078 tokens (the pages of the harness's largest prompt), at ",
+        "of the cost of the harness's pages; within half of that ",
         "cost: no price list knows claude-demo",
         "system prompt and tool schemas are not recorded",
         "open loop",
         str(tmp_path / "j.db"),
     ):
         assert told in out, told
+
+
+def test_the_readme_shows_this_screen(run, session, tmp_path, monkeypatch):
+    """Its figures are those of today's policy, whatever the width at which it breaks lines."""
+    monkeypatch.chdir(tmp_path)
+    shown = run("import", session, "-j", "known.db")[1].split()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = [each for each in readme.split("```") if "known.db\nNote:" in each]
+    assert block.split() == shown
 
 
 def test_the_document_holds_every_session_with_its_losses(load, session, tmp_path):
@@ -97,7 +107,7 @@ def test_a_session_that_was_never_compacted_had_nothing_to_lose(run, tmp_path):
     """The screen says so, and compares nothing."""
     (tmp_path / "s.jsonl").write_text(json.dumps(ROW) + "\n")
     code, out, _ = run("import", tmp_path / "s.jsonl", "-j", tmp_path / "j.db")
-    assert code == 0 and "never compacted: there was nothing to lose" in out and "would have lost" not in out
+    assert code == 0 and "never compacted: there was nothing to lose" in out and "would have missed" not in out
 
 
 def test_a_file_that_did_not_change_is_told_as_such(run, load, session, tmp_path):
