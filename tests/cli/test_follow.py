@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from clawvm_es import Journal
-from tests.importers.test_following import CLAUDE, as_lines
+from tests.importers.followed import CLAUDE, as_lines
 
 SETTINGS = ["--counter", "lines4"]
 

@@ -1,4 +1,4 @@
-"""What the tests of importers share: edges with a seeded vault in memory, and JSON Lines."""
+"""What the tests of importers share: a seeded vault in memory, JSON Lines, and a file that a journal follows."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import hashlib
 import hmac
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from clawvm_es import Journal
 from clawvm_es.core.profiles import profile
 from clawvm_es.importers import Recording, commands
 from clawvm_es.model.commands import Command
@@ -69,3 +71,16 @@ def jsonl() -> Callable[[Iterable[Any]], bytes]:
         return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
 
     return write
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Path:
+    """A file that grows."""
+    return tmp_path / "live.jsonl"
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    """A journal in a file, whose salts depend on its content alone."""
+    with Journal.open(tmp_path / "j.db", seed=1) as found:
+        yield found

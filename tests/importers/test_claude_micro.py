@@ -19,7 +19,7 @@ from clawvm_es.model.facts import Cut, ToldBy
 from clawvm_es.observe.steps import ContextDropped, Lines
 from clawvm_es.storage.memory.log import MemoryLog
 from clawvm_es.views import words
-from tests.importers.test_following import Followed, assert_same
+from tests.importers.followed import Followed, assert_same
 
 Jsonl = Callable[[list[Any]], bytes]
 FILE = 16_000

@@ -18,8 +18,8 @@ from clawvm_es.observe.fields import Fields
 from clawvm_es.observe.steps import ContextDropped, FileShown
 from clawvm_es.storage.memory.log import MemoryLog
 from clawvm_es.views import words
+from tests.importers.followed import Followed, assert_same
 from tests.importers.test_claude_micro import row
-from tests.importers.test_following import Followed, assert_same
 
 Jsonl = Callable[[list[Any]], bytes]
 TEXT = "\n".join(f"value_{number} = {number}" for number in range(400))

@@ -6,7 +6,7 @@ import pytest
 
 from clawvm_es.importers.claude_code import FORMAT, parse
 from tests.importers.claude_walks import HERE, session, words
-from tests.importers.test_following import Followed, assert_same
+from tests.importers.followed import Followed, assert_same
 
 
 def test_random_sessions_are_read_as_they_were():
