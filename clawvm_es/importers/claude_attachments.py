@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from clawvm_es.importers import images
-from clawvm_es.observe.fields import Fields, is_text
+from clawvm_es.observe.fields import Fields, text_of
 from clawvm_es.observe.steps import FileShown, Image, Lines, RulesLoaded, SkillLoaded, Step, UserMessage
 
 QUEUED: Final = "queued_command"
@@ -113,5 +113,5 @@ def said(value: object) -> Iterator[str]:
             layer.extend(reversed([(str(key), item) for key, item in node.items()]))
         elif isinstance(node, list):
             layer.extend((name, item) for item in reversed(node))
-        elif isinstance(node, str) and is_text(node) and node.strip() and name not in _NAMES:
-            yield node
+        elif (text := text_of(node)).strip() and name not in _NAMES:
+            yield text

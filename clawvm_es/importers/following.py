@@ -282,6 +282,7 @@ class Follower:
             end_answers(reader, place.state, place.ended, line.number)
             if line.number % LINES_AT_ONCE == 0 and not at_once:
                 self._drain(path, place, given, reader)
+        thinks = self.final and any(part.into.unsaid for part in reader.parts(place.state))
         if self.final or self.answered:
             for part in reader.parts(place.state):
                 if part.into.open or self.final:
@@ -292,7 +293,7 @@ class Follower:
         found = [each.told(path, place.format, skips) for each in given.values()]
         found += [Replayed(place.names[name], path, place.format, 0, {}, shown=True) for name in sorted(place.shown)]
         place.stamp, place.final = stamp, self.final
-        resumable = torn is None or not self.final
+        resumable = not self.final or (torn is None and not thinks)
         self._kept.save(path, place, resumable=resumable)
         if resumable:
             self._open[path] = (place, given)

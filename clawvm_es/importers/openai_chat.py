@@ -191,7 +191,7 @@ def _use(into: Transcript, call: Fields) -> Use | None:
 
 def _arguments(function: Fields) -> Mapping[str, object]:
     """The arguments of a call: an object, or JSON text of one; a custom tool's text is its argument `input`."""
-    if "arguments" not in function and "input" in function:
+    if "arguments" not in function:
         return {"input": function.raw.get("input")}
     text = function.text("arguments")
     if not text.strip():

@@ -156,13 +156,18 @@ class Transcript:
         """True while an answer is being read."""
         return self._turn is not None
 
+    @property
+    def unsaid(self) -> bool:
+        """True while the answer being read would be no step if it ended here: it has thoughts at most."""
+        return self._turn is not None and not self._says(self._turn)
+
     def flush(self) -> None:
         """End the answer being read: it becomes a step, followed by the steps that waited for it."""
         turn, self._turn = self._turn, None
         if turn is None:
             return
         said = self._said.get(turn.key)
-        if turn.texts or turn.uses or (turn.told and said is None):
+        if self._says(turn):
             self._step(turn, said)
         else:
             self.skip(Skip.THINKING, len(turn.thinking))
@@ -172,6 +177,9 @@ class Transcript:
                 self._pair(waited)
             else:
                 self.steps.append(waited)
+
+    def _says(self, turn: _Turn) -> bool:
+        return bool(turn.texts or turn.uses or (turn.told and turn.key not in self._said))
 
     def _step(self, turn: _Turn, said: Blocks | None) -> None:
         if said is not None:  # its answer is an event already

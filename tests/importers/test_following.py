@@ -159,6 +159,31 @@ def test_a_cut_that_was_taken_whole_goes_on(tmp_path: Path, live: Path, line: in
             assert follow(journal, live, final=True).appended == 0
 
 
+THINKING: list[Any] = [
+    claude(0, "user", "go"),
+    claude(1, "assistant", [{"type": "thinking", "thinking": "hm", "signature": "x"}], id="m1", usage=USAGE),
+    claude(2, "assistant", [{"type": "text", "text": "I look."}], id="m1", usage=USAGE),
+    claude(3, "assistant", use("t1", "/w/a.py"), id="m1", usage=USAGE),
+    claude(4, "user", result("t1", "alpha")),
+]
+
+
+@pytest.mark.parametrize("rows", [*ROWS.values(), THINKING], ids=[*ROWS, "thoughts of claude_code"])
+def test_a_last_line_that_is_taken_without_its_end_is_as_one_with_it(live: Path, rows: list[Any]) -> None:
+    """Taken as final at any line, then as the file goes on: what is read of it is not read twice, and not lost."""
+    for cut in range(1, len(rows)):
+        found = []
+        for end in (b"\n", b""):
+            with Journal.open("memory:", seed=1) as journal, Follower(journal, [live], final=True) as follower:
+                live.write_bytes(as_lines(rows[:cut]).removesuffix(b"\n") + end)
+                said = [follower.once().refused, inputs(journal)]
+                live.write_bytes(as_lines(rows))
+                os.utime(live, (cut, cut))
+                said += [follower.once().refused, inputs(journal)]
+            found.append(said)
+        assert found[0] == found[1], cut
+
+
 def test_a_torn_character_and_other_ends_of_lines(tmp_path: Path, live: Path) -> None:
     """A file cut inside a character or a CRLF waits for the rest of the line."""
     data = as_lines(CLAUDE, "\r\n")

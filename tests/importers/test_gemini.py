@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,27 @@ def test_calls_alone_go_on_with_the_answer_before_them(document: Any) -> None:
     answer, calls = (s for s in recording.steps if isinstance(s, ModelMessage))
     assert (answer.usage.input_tokens, len(calls.calls), recording.turns) == (5, 1, 1)
     assert document(said("gemini", 2, "", toolCalls=[call(1)]), said("gemini", 3, "", toolCalls=[call(2)])).turns == 2
+
+
+@pytest.mark.parametrize("shape", ["document", "lines"])
+def test_the_calls_of_an_answer_stand_apart_from_its_text_and_with_its_thoughts(
+    shape: str, document: Any, lines: Any
+) -> None:
+    """A text is there before its calls are known, so it is a step of its own; thoughts alone are no step."""
+    held = [each for each in product((False, True), repeat=3) if any(each)]
+    for answers in product(held, held):
+        messages, expected = [], []
+        for number, (text, thoughts, calls) in enumerate(answers, 1):
+            more: dict[str, Any] = {"thoughts": [{"subject": "hm"}]} if thoughts else {}
+            more |= {"toolCalls": [call(2 * number), call(2 * number + 1)]} if calls else {}
+            messages.append(said("gemini", number, "I look" if text else "", tokens=used(5), **more))
+            before = (("I look",) if text else (), ("hm",) if thoughts else ())
+            expected += [(*before, 0, False)] if text else []
+            expected += [((), (), 2, True) if text else (*before, 2, False)] if calls else []
+        found = (document if shape == "document" else lines)(*messages)
+        steps = [step for step in found.steps if isinstance(step, ModelMessage)]
+        assert [(s.texts, s.thinking, len(s.calls), s.continued) for s in steps] == expected, answers
+        assert found.turns == sum(text or calls for text, _, calls in answers)
 
 
 def test_calls_that_come_after_results_are_another_turn(lines: Any) -> None:

@@ -129,3 +129,39 @@ def test_a_session_that_stands_twice_in_a_file_is_read_once_and_counted() -> Non
     twin = {"task_id": 1, "trial": 0, "traj": MESSAGES}
     recordings = parse(json.dumps([twin, twin, {**twin, "trial": 1}]).encode(), "chat")
     assert [recording.skipped.get("duplicate_record", 0) for recording in recordings] == [1, 0]
+
+
+ARGUMENTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"arguments": '{"a": [1]}'}, {"a": [1]}),
+    ({"arguments": {"a": [1]}}, {"a": [1]}),
+    ({"arguments": ""}, {}),
+    ({"arguments": " \n"}, {}),
+    ({"arguments": "7"}, {"input": 7}),
+    ({"arguments": "[1]"}, {"input": [1]}),
+    ({"arguments": "{broken"}, {"input": "{broken"}),
+    ({"arguments": None}, {"input": None}),
+    ({"arguments": 7}, {"input": 7}),
+    ({"arguments": [1]}, {"input": [1]}),
+    ({"input": "ls"}, {"input": "ls"}),
+    ({"input": ""}, {"input": ""}),
+    ({"input": {"a": 1}}, {"input": {"a": 1}}),
+    ({"input": None}, {"input": None}),
+    ({}, {"input": None}),
+    ({"arguments": '{"a": 1}', "input": "ls"}, {"a": 1}),
+    ({"arguments": "", "input": "ls"}, {}),
+    ({"arguments": None, "input": "ls"}, {"input": None}),
+]
+
+
+@pytest.mark.parametrize("place", ["function", "custom", "function_call"])
+@pytest.mark.parametrize(("told", "expected"), ARGUMENTS, ids=json.dumps)
+def test_the_arguments_of_a_call_are_those_it_has_in_any_form(
+    place: str, told: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    """An object, JSON text of one, a custom tool's text, or anything else as the argument `input`."""
+    made = {place: {"name": "t", **told}}
+    message = {"role": "assistant", **(made if place == "function_call" else {"tool_calls": [{"id": "c", **made}]})}
+    (recording,) = parse(json.dumps([{"role": "user", "content": "go"}, message]).encode(), "chat")
+    turn = recording.steps[-1]
+    assert isinstance(turn, ModelMessage)
+    assert [(use.name, use.arguments) for use in turn.calls] == [("t", expected)]

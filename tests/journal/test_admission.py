@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import types
 import typing
+import unicodedata
 from contextlib import suppress
 
 import attrs
@@ -17,7 +18,7 @@ from msgspec.structs import replace
 from clawvm_es.core.profiles import CLAWVM, PROFILES
 from clawvm_es.core.state import State
 from clawvm_es.engine.journal import Journal
-from clawvm_es.errors import ClawVMError, UsageError
+from clawvm_es.errors import ClawVMError, NotCanonical, UsageError
 from clawvm_es.history.redecide import redecide
 from clawvm_es.journal import admission, planning, snapshots
 from clawvm_es.journal.codec import encode
@@ -228,6 +229,39 @@ def test_odd_ids_are_refused_wherever_they_are_given(odd) -> None:
         assert journal.log.head("s").version == 1
         session.user_says("the session goes on")
         assert_sound(journal.log)
+
+
+CODES = (*range(0x3000), *range(0xD7FE, 0xE002), *range(0xFE00, 0x10100), 0x1F600, 0xE0001, 0x10FFFF)
+"""All characters of the planes' first parts, the surrogates with their neighbours, and a few far ones."""
+BIDI = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+MARKS = ("LEFT-TO-RIGHT MARK", "RIGHT-TO-LEFT MARK", "ARABIC LETTER MARK")
+
+
+def test_the_odd_characters_are_those_that_unicode_names_so() -> None:
+    """A control, a surrogate, a separator of lines or paragraphs, or one that turns the direction; no other."""
+    for code in CODES:
+        one = chr(code)
+        odd = unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") or unicodedata.bidirectional(one) in BIDI
+        odd = odd or unicodedata.name(one, "") in MARKS
+        assert (admission.odd_text(f"a{one}b") is not None) is odd, hex(code)
+
+
+@pytest.mark.parametrize("within", ["", "ü", "\\"], ids=["plain", "letters", "escapes"])
+def test_an_input_is_odd_where_a_text_in_it_cannot_be_a_name(within: str) -> None:
+    """Each character alone in an input of plain letters, and beside others that are escaped or not."""
+    beside = (within,) if within else ()
+    for code in CODES:
+        one = chr(code)
+        with suppress(NotCanonical):  # a lone surrogate, which no text of an input may be
+            found = admission.oddity(e.TurnBegan(hints=(one, *beside)))
+            assert (found is not None) is (admission.odd_text(one) is not None), hex(code)
+
+
+@pytest.mark.parametrize("length", [*range(ID_CHARS - 40, ID_CHARS + 3), 2 * ID_CHARS])
+def test_a_text_of_an_input_is_no_longer_than_a_name(length: int) -> None:
+    """The longest name, and each length around it at which the whole input is about as long."""
+    found = admission.oddity(e.TurnBegan(hints=("x" * length,)))
+    assert (found is not None) is (length > ID_CHARS)
 
 
 @pytest.mark.parametrize("odd", [5, None, b"s", ["s"]], ids=ascii)

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -389,6 +390,49 @@ def test_damaged_key_files_are_said_to_be(tmp_path):
         (tmp_path / "bad").chmod(0o600)
         with pytest.raises(UnreadableInput, match=f"the key does not fit its id {wrong}"):
             load_secret(str(tmp_path / "bad"), NOW)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "two names", "tab\tname", " name", "name ", "\x1fname", "nbsp\u00a0name"], ids=repr
+)
+def test_a_key_whose_name_no_note_can_hold_is_no_key(tmp_path, name):
+    """A file may be written by others: its id fits such a name, and it is refused all the same, public or secret."""
+    secret, until = bytes(range(32)), "not_after 2090-01-01T00:00:00Z\n"
+    key = Ed25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
+
+    def written(prefix: str, name: str, raw: bytes) -> str:
+        public = PublicKey(name, key, LATER)
+        coded = base64.b64encode(b"\1" + raw).decode()
+        path = tmp_path / "key"
+        path.write_text(f"{prefix}{name}+{public.key_id.hex()}+{coded}\n{until}")
+        path.chmod(0o600)
+        return str(path)
+
+    assert load_secret(written("PRIVATE+KEY+", "name", secret), NOW).public.name == "name"
+    with pytest.raises(UnreadableInput, match="no secret key"):
+        load_secret(written("PRIVATE+KEY+", name, secret), NOW)
+    assert load_public(written("", "name", key)).name == "name"
+    with pytest.raises(UnreadableInput, match="no public key"):
+        load_public(written("", name, key))
+
+
+@pytest.mark.parametrize("letter", ["n", "ü", "连"])
+def test_every_key_that_is_made_can_be_read(tmp_path, letter):
+    """Up to the longest file that is read, to the byte; a name beyond it, or of no characters, makes no key."""
+    make_key(str(tmp_path / "k"), "n", 1, NOW)
+    room = 1 + 4_096 - (tmp_path / "k").stat().st_size
+    size = len(letter.encode())
+    for bytes_ in (room - 1, room):
+        name = letter * (bytes_ // size) + "n" * (bytes_ % size)
+        path = str(tmp_path / f"{bytes_}")
+        public = make_key(path, name, 1, NOW)
+        assert (tmp_path / f"{bytes_}").stat().st_size == 4_096 - room + bytes_
+        assert load_secret(path, NOW).public == load_public(path + ".pub") == public
+    made = sorted(tmp_path.iterdir())
+    for name in (letter * (room // size) + "n" * (room % size + 1), letter * 9_999, f"{letter}\udcff"):
+        with pytest.raises(UsageError, match=r"too long a name|is no name"):
+            make_key(str(tmp_path / "more"), name, 1, NOW)
+    assert sorted(tmp_path.iterdir()) == made
 
 
 # ------------------------------------------------------------------------------------------------ logs and anchors

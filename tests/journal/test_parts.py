@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import typing
 from itertools import product
 
+import attrs
+import msgspec
 import pytest
 
 from clawvm_es.core.pages import page_of
-from clawvm_es.journal.snapshots.parts import PARTS, Damaged
-from clawvm_es.model.pages import PageType, Pin
+from clawvm_es.core.state import State
+from clawvm_es.journal.snapshots import parts
+from clawvm_es.journal.snapshots.parts import FORMAT, OPENING, PARTS, Damaged
+from clawvm_es.journal.snapshots.tree import BRANCH_SHIFT
+from clawvm_es.model.pages import Origin, PageType, Pin
 from clawvm_es.testing.core import page
 
 PAGES = PARTS[0]
@@ -70,3 +77,50 @@ def test_keys_of_each_part_spread_over_leaves(part):
     )
     leaves = [part.leaf_of(key) for key in made]
     assert all(type(leaf) is int for leaf in leaves) and len(set(leaves)) >= 8
+
+
+PLACES = {
+    "pages": {"p1": 0, "p31": 0, "p32": 1, "p999": 31, "p" + "9" * 15: 31_249_999_999_999, "p" + "1" * 16: -30},
+    "store": {("a", "b"): 49, ("a", "\ud800"): 26},
+    "call_ids": {"": 0, "a": 3, "toolu_1": 52},
+    "numbered": {0: 0, 31: 0, 32: 1, 999: 31, 2**40: 2**35},
+}
+"""Part → key → its leaf; parts that are not named have numbers for keys."""
+
+
+def test_the_places_of_keys_are_stored_so_they_stay_with_the_format():
+    """A program of the same mark looks for an entry where another one put it: other places need another format."""
+    assert (FORMAT, BRANCH_SHIFT, OPENING, [part.number for part in PARTS]) == (4, 6, 12, [*range(12)])
+    for part in PARTS:
+        places = PLACES.get(part.name, PLACES["numbered"])
+        assert {key: part.leaf_of(key) for key in places} == places, part.name
+    odd = ["", "q", "p", "p-1", "p1.2", "scope:x", "p٣", "\ud800"]
+    assert [PAGES.leaf_of(each) for each in odd] == [-1, -40, -50, -24, -12, -1, -7, -41]
+
+
+def held(hint, found):
+    """The classes of records in a type and, deeper, in their fields."""
+    for inner in typing.get_args(hint):
+        held(inner, found)
+    if isinstance(hint, type) and hint not in found and (attrs.has(hint) or issubclass(hint, msgspec.Struct)):
+        found.add(hint)
+        for each in typing.get_type_hints(hint, include_extras=True).values():
+            held(each, found)
+
+
+def test_another_field_anywhere_in_a_state_is_another_layout(monkeypatch):
+    """A snapshot by a program with other fields is never read: each class in it but those of a page's event."""
+    layout = parts._layout()
+    assert re.fullmatch("[0-9a-f]{8}", layout) and parts.MADE_BY.endswith(f".{layout}")
+    hints = typing.get_type_hints(State, include_extras=True)
+    classes = {State}
+    for name, hint in hints.items():
+        if name not in ("index", "memo"):
+            held(hint, classes)
+    assert len(classes) > 10
+    for cls in classes - {Origin}:
+        for changed in ({**cls.__annotations__, "more": "int"}, dict([*cls.__annotations__.items()][:-1])):
+            with monkeypatch.context() as patched:
+                patched.setattr(cls, "__annotations__", changed)
+                assert parts._layout() != layout, cls
+    assert parts._layout() == layout

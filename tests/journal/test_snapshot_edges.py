@@ -14,16 +14,20 @@ from clawvm_es.errors import JournalDamaged
 from clawvm_es.history import state_at
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.ports import NewEvent
-from clawvm_es.journal.snapshots.parts import OPENING, decode_head, encode_head
+from clawvm_es.journal.snapshots import take as taking
+from clawvm_es.journal.snapshots.parts import OPENING, PARTS, decode_head, encode_head
 from clawvm_es.journal.snapshots.reader import Reader
 from clawvm_es.journal.snapshots.seal import Damaged, open_head, seal_head
 from clawvm_es.journal.snapshots.take import take
 from clawvm_es.model import events as e
+from clawvm_es.model.facts import NeedRule
+from clawvm_es.model.pages import PageType
 from clawvm_es.storage import open_log
-from clawvm_es.testing.core import opened
+from clawvm_es.testing.core import opened, page
 from tests.journal.test_snapshots import assert_same, change, every, folded, stored
 
 LAST = 20
+PAGES = PARTS[0]
 
 
 @pytest.fixture
@@ -130,3 +134,94 @@ def test_a_piece_of_the_work_is_bounded_and_the_rest_is_left(log, monkeypatch):
         snapshots.catch_up(log)
         assert len(stored(log)) == LAST // 2
         assert log.snapshots().news() == (LAST, LAST)
+
+
+def test_what_was_stored_leaves_memory(tmp_path, monkeypatch):
+    """LAW-SNAP-3: each further snapshot looks at what changed since the last one, however many there were before."""
+    looked: list[dict[str, int]] = []
+    changes = taking.changes
+
+    def noted(state, base):
+        looked.append({part.name: len(getattr(state, part.name).looked_at()) for part in PARTS})
+        return changes(state, base)
+
+    monkeypatch.setattr(taking, "changes", noted)
+    with every(20), Journal.open(tmp_path / "j.db", seed=3, clock=lambda: 0) as journal:
+        with journal.session("s", budget_tokens=300, counter="lines4") as session:
+            for number in range(60):
+                session.tool("read", {"path": f"{number}"}, lambda path: f"text of {path}")
+                session.assemble()
+        looked.clear()
+        snapshots.rebuild(journal.log)
+    assert len(looked) > 10
+    for part in PARTS:
+        first, rest = looked[0][part.name], [each[part.name] for each in looked[1:]]
+        assert max(rest) <= first + 20, (part.name, first, rest)
+
+
+class Counted:
+    """The readings of nodes of a snapshot's pages, leaves and branches, and the number of events read after it."""
+
+    def __init__(self, monkeypatch):
+        self.read: list[tuple[int, int]] = []
+        self.events = 0
+        nodes, events_after = Reader.nodes, Reader.events_after
+
+        def noted(reader, part, node_ids):
+            if part // 2 == PAGES.number:
+                self.read.append((part % 2, len(node_ids)))
+            return nodes(reader, part, node_ids)
+
+        def counting(reader, version, upto=None):
+            for event in events_after(reader, version, upto):
+                self.events += 1
+                yield event
+
+        monkeypatch.setattr(Reader, "nodes", noted)
+        monkeypatch.setattr(Reader, "events_after", counting)
+
+    def taken(self):
+        """The readings since the last question."""
+        read, self.read = self.read, []
+        return read
+
+    def again(self):
+        """Begin to count anew."""
+        self.read, self.events = [], 0
+
+
+@pytest.fixture
+def paged(tmp_path):
+    """A log whose snapshot holds many leaves of pages, and whose last events concern some of them."""
+    used = [e.PageUsed(f"p{number}", NeedRule.DECLARED) for number in (3, 50, 90, 130)]
+    data = [
+        opened(),
+        *(page(number, PageType.BOOTSTRAP if number % 40 else PageType.PLAN) for number in range(1, 200)),
+    ]
+    with every(200), open_log(tmp_path / "j.db") as found:
+        found.append("s", [NewEvent(each, 0, 0, "t") for each in data])
+        snapshots.catch_up(found)
+        found.append("s", [NewEvent(each, 0, 0, "t") for each in used])
+        assert [row.version for row in stored(found)] == [200]
+        yield found
+
+
+def test_the_pages_that_are_needed_are_read_at_once(paged, monkeypatch):
+    """One question for the branches and one for all leaves: those that events name, or all that are weighed.
+
+    They are weighed by an assembly, and at the end of a session by the next one.
+    """
+    counted = Counted(monkeypatch)
+    state = state_at(paged, "s")
+    assert (counted.taken(), counted.events) == ([(1, 1), (0, 7)], 4)
+    for page_id in (*state.resident, *state.required, *state.arrivals):
+        assert state.pages[page_id].page_id == page_id
+    assert counted.taken() == []
+    assert_same(state, folded(paged, "s"))
+    more = [e.PromptAssembled(1_000, 0, 0, 0, "0"), e.PageUsed("p170", NeedRule.DECLARED)]
+    paged.append("s", [NewEvent(each, 0, 0, "t") for each in more])
+    for version, leaves in ((201, 1), (203, 3), (204, 4), (205, 7), (206, 7)):
+        counted.again()
+        state = state_at(paged, "s", version)
+        assert (counted.taken(), counted.events) == ([(1, 1), (0, leaves)], version - 200), version
+        assert_same(state, folded(paged, "s", version))

@@ -25,7 +25,7 @@ KEY_BYTES: Final = 32
 _ED25519: Final = b"\1"
 _SECRET: Final = "PRIVATE+KEY+"
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
-_NAME: Final = re.compile(r"[^\s+\0-\x1f]+")
+_NAME: Final = re.compile(r"[^\s+\0-\x1f\ud800-\udfff]+")
 _FILE_BYTES_MAX: Final = 4_096
 _DAY_S: Final = 86_400
 
@@ -81,7 +81,7 @@ class SecretKey:
 def make_key(path: str, name: str, days: int, now_s: int) -> PublicKey:
     """Make a key pair valid for `days`: the secret key in a new file `path` (mode 0600), the public in `path`.pub.
 
-    Raises `UsageError` if either file exists, and for a name with blanks or `+`.
+    Raises `UsageError` if either file exists, and for a name with blanks or `+`, or too long for a key's file.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no name for a key: it must have no blanks and no +")
@@ -89,11 +89,14 @@ def make_key(path: str, name: str, days: int, now_s: int) -> PublicKey:
         raise UsageError(f"a key is good for 1 to 36500 days, not {days}")
     secret = os.urandom(KEY_BYTES)
     public = PublicKey(name, _public_of(secret), now_s + days * _DAY_S)
+    private = _text(_SECRET + _line(public, secret), public)
+    if len(private) > _FILE_BYTES_MAX:
+        raise UsageError(f"{name[:20]}… is too long a name for a key: its file would have {len(private)} bytes")
     for place in (path, path + ".pub"):
         if os.path.lexists(place):
             raise UsageError(f"{place} is already there", hint="a key is never overwritten; choose another file")
-    _write(path, _SECRET + _line(public, secret), public, files.PRIVATE)
-    _write(path + ".pub", _line(public, public.key), public, 0o644)
+    _write(path, private, files.PRIVATE)
+    _write(path + ".pub", _text(_line(public, public.key), public), 0o644)
     return public
 
 
@@ -139,11 +142,16 @@ def _line(public: PublicKey, key: bytes) -> str:
     return f"{public.name}+{public.key_id.hex()}+{base64.b64encode(_ED25519 + key).decode()}"
 
 
-def _write(path: str, line: str, public: PublicKey, mode: int) -> None:
+def _text(line: str, public: PublicKey) -> bytes:
+    """The content of a key's file."""
+    return f"{line}\nnot_after {public.not_after}\n".encode()
+
+
+def _write(path: str, text: bytes, mode: int) -> None:
     """Write a new file that has its mode from the first moment on, under any umask."""
     fd = files.create(path, mode)
-    with open(fd, "w", encoding="utf-8") as file:
-        file.write(f"{line}\nnot_after {public.not_after}\n")
+    with open(fd, "wb") as file:
+        file.write(text)
         file.flush()
         files.sync(fd)
 

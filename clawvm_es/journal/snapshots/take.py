@@ -171,8 +171,6 @@ def _follow(
     writer: SnapshotWriter, reader: Reader, row: SnapshotRow | None, last: int, most: int
 ) -> tuple[int, bool]:
     """Fold a session on from its last snapshot, taking due snapshots on the way."""
-    if last - (0 if row is None else row.version) < limits.SNAPSHOT_EVENTS:
-        return 0, True
     state, base = empty(reader, give_up) if row is None else restore(reader, row, give_up)
     taken = 0
     while last - state.version >= limits.SNAPSHOT_EVENTS and taken < most:

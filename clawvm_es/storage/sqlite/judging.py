@@ -130,13 +130,10 @@ def _check_beside(path: str, state: str) -> None:
 
 def _judge(path: str, header: bytes, pages: list[bytes], connect: Connect) -> None:
     """Check page 1 of the file and its versions in the log, the last of which may be cut or not committed."""
-    if not pages:
+    ours = [_is_ours(page) for page in (header, *pages)]
+    if not pages or not any(ours):  # a file that is not ours is refused by its own header
         _check_header(path, header)
         return
-    ours = [_is_ours(page) for page in (header, *pages)]
-    if not any(ours):
-        _check_header(path, header)
-        raise errors.NotAJournal(f"{path}-wal is the log of another program's file; both were left untouched")
     newer = {_user_version(page) > schema.USER_VERSION for page in (header, *pages)}
     if all(ours) and len(newer) == 1:  # else an upgrade may have been interrupted
         check_marks(path, schema.APPLICATION_ID, max(map(_user_version, (header, *pages))))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
+
+from clawvm_es.errors import ClawVMError, JournalTooNew, JournalUnreachable
 
 pytest.importorskip("psycopg")
 from clawvm_es.storage.postgres import administration
@@ -75,3 +79,25 @@ def test_findings_about_texts_and_pools():
         "direct",
         "a pool stands between; in transaction mode no notice wakes a reader",
     ]
+
+
+def raising(error: ClawVMError):
+    """A function that refuses."""
+
+    def refuse(*_: object) -> object:
+        raise error
+
+    return refuse
+
+
+def test_a_server_that_is_not_reached_is_one_finding():
+    """Nothing else can be looked at, and no error is raised."""
+    (found,) = administration.doctor(SimpleNamespace(line=raising(JournalUnreachable("db: refused"))))
+    assert (found.what, found.good, found.detail) == ("connection", False, "db: refused")
+
+
+def test_a_journal_that_cannot_be_used_is_one_finding(monkeypatch):
+    """Its refusal is told, and nothing of its role and guards."""
+    monkeypatch.setattr(administration.opening, "find", raising(JournalTooNew("it has format 99")))
+    (found,) = administration._journal(SimpleNamespace(), "ann")
+    assert (found.what, found.good, found.detail) == ("journal", False, "it has format 99")

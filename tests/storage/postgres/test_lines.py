@@ -286,6 +286,27 @@ def test_the_other_end_of_a_connection_is_ended_before_its_outcome_is_told(monke
         assert len(asked) == 6
 
 
+@pytest.mark.parametrize(
+    "error", [errors.JournalUnreachable("gone"), errors.JournalBusy("held")], ids=["gone", "held"]
+)
+def test_an_outcome_that_cannot_be_found_out_is_told_as_unknown(error) -> None:
+    """LAW-PG-3: with its session and version, what hindered, and what to do; what cut it off is its cause."""
+
+    class Away(Server):
+        """A server that lets nobody in."""
+
+        def line(self, patient: bool = False):
+            """Refuse."""
+            assert patient
+            raise error
+
+    cut = psycopg.OperationalError("cut")
+    with pytest.raises(errors.OutcomeUnknown, match=f"version 7 of s was appended is not known: {error}") as caught:
+        appending.landed(Away(ADDRESS, 0.1, lambda: None), appending.Mark("s", 7, b"hash"), "token", cut)
+    assert caught.value.__cause__ is cut and "same idempotency key" in caught.value.hint
+    assert str(caught.value).startswith(ADDRESS.place)
+
+
 @pytest.mark.parametrize(("error", "broken", "cut"), [
     (psycopg.OperationalError(), True, True), (psycopg.OperationalError(), False, False), (ValueError(), True, False),
 ])  # fmt: skip

@@ -8,7 +8,8 @@ import re
 import threading
 import time
 from contextlib import contextmanager
-from itertools import count
+from functools import partial
+from itertools import count, product
 
 import pytest
 
@@ -275,6 +276,22 @@ def test_a_stranger_is_told_what_to_ask_for(roles):
     other = re.sub(r"schema=\w+", "schema=elsewhere", roles["x"])
     assert "may not make one" in assert_one_line(UsageError, lambda: storage.open_log(other))
     assert_one_line(UsageError, lambda: storage.initialize(other, writer=None, reader=None))
+
+
+def test_who_may_not_grant_or_add_is_told_who_may(server, roles, url):
+    """Neither writer nor reader makes a role, grants rights or adds what lacks; nothing of it is left half done."""
+    name = schema_of(url)
+    there = server.run("SELECT rolname FROM pg_roles ORDER BY rolname")
+    for role, writer in product("wr", (f"{name}_new", f"{name}_x")):
+        told = assert_one_line(UsageError, partial(storage.initialize, roles[role], writer=writer))
+        assert "permission denied" in told and "owner of the database" in told
+    assert server.run("SELECT rolname FROM pg_roles ORDER BY rolname") == there
+    assert_one_line(UsageError, lambda: storage.open_log(roles["x"]))
+    server.run(f"DROP PROCEDURE {name}.append_and_commit")
+    for role in "wr":
+        told = assert_one_line(UsageError, partial(storage.initialize, roles[role]))
+        assert "permission denied" in told and "journal's owner" in told
+    assert storage.initialize(url, writer=None, reader=None) == ["added the procedure of one-trip appends"]
 
 
 ATTACKS = (

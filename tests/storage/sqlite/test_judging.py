@@ -145,6 +145,30 @@ def test_a_cut_log_beside_a_torn_page_is_refused(tmp_path, image) -> None:
     assert snapshot(tmp_path) == before
 
 
+@pytest.mark.parametrize("tear", [None, *TEARS])
+def test_a_log_that_sqlite_cannot_recover_is_damage_of_ours_alone(tmp_path, image, tear) -> None:
+    """Beside a page 1 that is ours the journal is damaged; beside another, the file is told by its header."""
+    path = copy(image, tmp_path / "j.db")
+    whole = path.read_bytes()[:PAGE]
+    with open_log(copy(image, tmp_path / "live.db")) as log, log.transaction() as transaction:
+        transaction.connection.execute(f"PRAGMA user_version={schema.USER_VERSION + 1}")
+        transaction.__exit__(None, None, None)
+        shutil.copyfile(tmp_path / "live.db-wal", f"{path}-wal")
+        transaction.__enter__()
+    with path.open("r+b") as file:
+        file.write(whole if tear is None else tear(whole))
+    before = snapshot(tmp_path)
+
+    def broken(*_: object, **__: object) -> sqlite3.Connection:
+        raise sqlite3.DatabaseError("file is not a database")
+
+    kept = tear is None or judging._is_ours(tear(whole)[:100])
+    with pytest.raises(JournalDamaged if kept else (NotAJournal, JournalDamaged)) as caught:
+        judging.is_new(str(path), broken)
+    assert ("its write-ahead log cannot be read" in str(caught.value)) is kept
+    assert snapshot(tmp_path) == before
+
+
 def test_a_newer_format_in_the_log_is_seen(tmp_path, image) -> None:
     """The format that counts is the one that SQLite would recover."""
     with open_log(copy(image, tmp_path / "live.db")) as log, log.transaction() as transaction:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import stat
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from clawvm_es.errors import JournalBusy, JournalError
+from clawvm_es.errors import DiskFailed, JournalBusy, JournalError, JournalFull, JournalReadOnly
 from clawvm_es.storage import open_log
 from clawvm_es.storage.sqlite import lock as locking
 from clawvm_es.storage.sqlite.lock import WriterLock
@@ -43,12 +45,23 @@ def folder(path: Path, target: Path) -> None:
     path.mkdir()
 
 
+def listening(path: Path, target: Path) -> None:
+    """A socket of a program that listens no more."""
+    there = os.getcwd()
+    os.chdir(path.parent)  # a socket's name is short
+    try:
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(path.name)
+    finally:
+        os.chdir(there)
+
+
 def other_file(path: Path, target: Path) -> None:
     """A file of another program that has the lock's name."""
     path.write_bytes(b"package lock of another program")
 
 
-@pytest.mark.parametrize("spoil", [link, dangling, hard_link, pipe, folder, other_file])
+@pytest.mark.parametrize("spoil", [link, dangling, hard_link, pipe, folder, listening, other_file])
 @pytest.mark.parametrize("there", [False, True])
 def test_what_is_no_lock_is_not_written(tmp_path, spoil, there) -> None:
     """A journal beside a lock that is none is neither made nor written, and the lock's name is said."""
@@ -94,6 +107,49 @@ def test_a_lock_that_is_there_keeps_its_mode(tmp_path) -> None:
     lock.close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     assert path.stat().st_size == len(PRECIOUS)
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.EMFILE])
+def test_a_lock_that_cannot_be_opened_lets_nobody_write(tmp_path, monkeypatch, code) -> None:
+    """The system's reason is told; once it is gone, the same handle takes the lock."""
+    lock = WriterLock(str(tmp_path / "lock"), 0)
+
+    def refused(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(locking, "_open", refused)
+        with pytest.raises(JournalReadOnly, match=f"cannot open the writer's lock .*lock: {os.strerror(code)}"):
+            lock.acquire()
+    assert lock.acquire() is False
+    lock.close()
+
+
+def test_a_system_without_locks_lets_nobody_write(tmp_path, monkeypatch) -> None:
+    """On such a system a journal is read: the refusal says so, and no file is made."""
+    monkeypatch.setattr(locking, "fcntl", None)
+    with pytest.raises(JournalReadOnly, match="POSIX systems only") as caught:
+        WriterLock(str(tmp_path / "lock"), 0).acquire()
+    assert "read_only=True" in caught.value.hint and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("code", "error"), [(errno.ENOSPC, JournalFull), (errno.EIO, DiskFailed)])
+def test_a_lock_whose_mark_cannot_be_written_is_held_by_nobody(tmp_path, monkeypatch, code, error) -> None:
+    """Who comes next would take it for untouched, so it is not taken; another takes it at once."""
+    path = str(tmp_path / "lock")
+    one, other = WriterLock(path, 0), WriterLock(path, 0)
+
+    def failing(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", failing)
+        with pytest.raises(error, match="cannot write"):
+            one.acquire()
+    assert other.acquire() is False
+    other.close()
+    assert one.acquire() is False
+    one.close()
 
 
 def test_a_lock_knows_whether_somebody_else_held_it(tmp_path) -> None:
