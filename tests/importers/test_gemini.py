@@ -127,13 +127,14 @@ def test_both_shapes_say_the_same(document: Any, lines: Any) -> None:
         assert recording.session_id == "s1"
 
 
-def test_calls_alone_go_on_with_the_answer_before_them(document: Any) -> None:
+def test_calls_alone_go_on_with_the_answer_before_them(document: Any, lines: Any) -> None:
     """A message of calls without text, thoughts and tokens is the rest of the answer that a notice had parted."""
     alone = said("gemini", 4, "", thoughts=[], tokens=used(0) | {"output": 0, "cached": 0}, toolCalls=[call(1)])
     recording = document(said("gemini", 2, "I look", tokens=used(5)), said("info", 3, "Update available"), alone)
     answer, calls = (s for s in recording.steps if isinstance(s, ModelMessage))
     assert (answer.usage.input_tokens, len(calls.calls), recording.turns) == (5, 1, 1)
-    assert document(said("gemini", 2, "", toolCalls=[call(1)]), said("gemini", 3, "", toolCalls=[call(2)])).turns == 2
+    one, other = (said("gemini", number, "", toolCalls=[call(number)]) for number in (2, 3))
+    assert document(one, other).turns == lines(one, other).turns == lines(one, one, other).turns == 2
 
 
 @pytest.mark.parametrize("shape", ["document", "lines"])

@@ -253,8 +253,9 @@ def test_an_input_is_odd_where_a_text_in_it_cannot_be_a_name(within: str) -> Non
     for code in CODES:
         one = chr(code)
         with suppress(NotCanonical):  # a lone surrogate, which no text of an input may be
-            found = admission.oddity(e.TurnBegan(hints=(one, *beside)))
-            assert (found is not None) is (admission.odd_text(one) is not None), hex(code)
+            for event in (e.TurnBegan(hints=(one, *beside)), e.ToolCalled(1, one + within, "0")):
+                found = admission.oddity(event)
+                assert (found is not None) is (admission.odd_text(one) is not None), (hex(code), event)
 
 
 @pytest.mark.parametrize("length", [*range(ID_CHARS - 40, ID_CHARS + 3), 2 * ID_CHARS])
