@@ -137,6 +137,23 @@ def test_a_prompt_reads_on_a_narrow_screen(browser: Any, base: str) -> None:
         assert tab.run(f"{cut}.map((each) => each.textContent)") == []
 
 
+def test_what_is_said_takes_the_width_that_there_is(browser: Any, base: str) -> None:
+    """A word for a moment is in view on a narrow screen, and not squeezed into half of it."""
+    for tab in opened_tab(browser, base, **NARROW):
+        tab.go("/s/demo/t/14").run("document.body.app.say('a word of some length, as errors are: '.repeat(3), 0)")
+        box = tab.page.locator("#said").bounding_box()
+        assert 0 <= box["x"] < 30 and 330 < box["width"] <= 390
+
+
+def test_updates_lead_to_their_turns_by_key(tab: Tab) -> None:
+    """As by the mouse: the turn of each is a button."""
+    tab.go("/s/demo?pane=store").page.locator("#inspector td .link").first.focus()
+    turn = tab.run("document.activeElement.textContent")
+    tab.page.keyboard.press("Enter")
+    tab.page.wait_for_function("(turn) => location.pathname === `/s/demo/t/${turn}`", arg=turn)
+    assert tab.rest().run(FOCUS) == "inspector"
+
+
 def test_figures_are_all_in_view(browser: Any, base: str) -> None:
     """At 1024 pixels as at 1400: none is behind an edge that shows no way to it."""
     for tab in opened_tab(browser, base, viewport={"width": 1024, "height": 768}):

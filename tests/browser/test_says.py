@@ -77,3 +77,29 @@ def test_a_page_tells_who_wrote_each_of_its_versions(browser: Any, tmp_path: Pat
         spans = tab.run("document.body.app.answer.spans")
         version = next(each["origin"]["written"]["version"] for each in spans if each["page_id"] == log)
         assert "cut: clawvm show tells all" in tab.go(f"/s/s/t/2/e/{version}").text("#inspector")
+
+
+def test_a_question_that_is_refused_can_be_asked_again(tab: Tab) -> None:
+    """What if and bisect say why beside the fields that asked, which hold what was asked."""
+    for address, field, asked in [
+        ("/s/demo/t/9?what=budget:9999999999&pane=whatif", "budget", "9999999999"),
+        ("/s/demo/t/9?bisect=nonsense((", "q", "nonsense(("),
+    ]:
+        tab.go(address)
+        assert tab.page.input_value(f"#inspector form [name={field}]") == asked
+        assert "must be at most" in tab.text("#inspector .says") or "never closed" in tab.text("#inspector .says")
+    tab.said.clear()  # the browser's own lines
+    tab.go("/s/demo/t/9?q=" + "x" * 900)
+    assert tab.run("[document.querySelector('#inspector')].every((box) => box.scrollWidth <= box.clientWidth)")
+
+
+def test_a_page_that_fails_says_what_failed(browser: Any, base: str) -> None:
+    """A place that is not there is told from an answer that did not come; the tab's title is not the session's."""
+    for tab in opened_tab(browser, base):
+        tab.go("/s/demo/t/9").page.route("**/api/sessions*", lambda route: route.abort())
+        tab.press("u")
+        assert tab.text("#list h1") == "This cannot be shown" and "does not answer" in tab.text("#list")
+        assert tab.page.title() == "clawvm"
+        tab.page.unroute_all()
+        assert tab.go("/s/nobody").text("#list h1") == "That is not here"
+        tab.said.clear()  # the browser's own lines

@@ -76,7 +76,7 @@ def test_a_journal_that_cannot_be_read_is_told_of(browser: Any, changed: Callabl
     statements, address, heading, text = STATES[state]
     for tab in opened_tab(browser, serving(changed(*statements))):
         tab.go(address)
-        assert heading in tab.text("#list h2") and text in tab.text("#list")
+        assert heading in tab.text("#list h1") and text in tab.text("#list")
         assert "all sessions" in tab.text("#list") and not tab.page.is_visible("#main")
         assert {"500 (Internal Server Error)" in line for line in tab.said} == {True}  # the browser's own line
         tab.said.clear()

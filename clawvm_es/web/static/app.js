@@ -173,9 +173,10 @@ export class App {
     for (const id of ['badge', 'pill']) $(id).textContent = '';
     if (error.status === 0 && this.timeline) return this.unanswered(error);
     this.appear('list');
+    document.title = 'clawvm';
     $('where').replaceChildren();
     this.searches('titles');
-    $('list').replaceChildren(h('div', {class: 'empty'}, h('h2', {}, FAILED[error.kind] ?? 'That is not here'), badNews(error), h('p', {}, h('button', {type: 'button', onclick: () => this.go({...NOWHERE}, true)}, 'all sessions'))));
+    $('list').replaceChildren(h('div', {class: 'empty'}, h('h1', {}, FAILED[error.kind] ?? (error.status === 404 ? 'That is not here' : 'This cannot be shown')), badNews(error), h('p', {}, h('button', {type: 'button', onclick: () => this.go({...NOWHERE}, true)}, 'all sessions'))));
   }
 
   /** The server is away: what was loaded stays, and the prompt is asked for again when it is back. */
@@ -221,7 +222,7 @@ export class App {
     $('time').hidden = true;
     const closed = this.timeline.status !== 'open';
     $('prompt').replaceChildren(h('div', {class: 'empty'}, h('h2', {}, closed ? 'No prompt' : 'No prompt yet'),
-      closed ? 'The session ended before its first turn.' : 'The session is open, and its first turn has not begun. This page shows it when it does.',
+      closed ? 'The session ended before its first turn.' : `The session is open, and its first turn has not begun.${this.source.live ? ' This page shows it when it does.' : ''}`,
       command(`clawvm log ${quoted(this.journal)} --session ${quoted(this.timeline.session)}`, this.say.bind(this))));
     $('inspector').replaceChildren();
   }
@@ -313,7 +314,7 @@ export class App {
       const path = asks.whatif(place.session, {...place.what, from: this.timeline.from, to: this.timeline.to});
       this.compared = this.working(path);
       this.compared.catch(() => {});
-      const found = await this.compared.catch((error) => this.say(error.name === 'AbortError' ? '' : error.message, 4000));
+      const found = await this.compared.catch((error) => this.say(error.name === 'AbortError' || place.pane === 'whatif' ? '' : error.message, 4000));
       if (this.wanted !== wanted || !found) return;
       this.comparison = new Timeline({session_id: place.session, ...found.map, types: this.timeline.types});
       this.second(found);

@@ -135,8 +135,11 @@ export async function whatifPane(page) {
   }}, h('label', {}, 'budget', budget), policy, h('button', {type: 'submit'}, 'decide again'));
   const half = Math.round((timeline.budget || timeline.tallest) / 2);
   const ideas = !place.what && h('p', {}, link(`half the tokens (${num(half)})`, () => go({what: {budget: half, ...(timeline.mode === 'recorded' ? {policy: 'clawvm'} : {})}}, true)), ' · ', link('lru, what a plain cache would do', () => go({what: {policy: 'lru'}}, true)));
-  const other = compared && (await compared);
-  return [title('What if'), form, ideas, other && verdict(other, page), h('p', {class: 'dim'}, 'Open loop: the agent’s calls and needs are the recorded ones. It tells what would have been missing, never whether the task would have succeeded.')];
+  const other = compared && (await compared.catch((error) => {
+    if (error.name === 'AbortError') throw error;
+    return {error};
+  }));
+  return [title('What if'), form, ideas, other?.error ? [h('p', {class: 'says'}, other.error.message), dim(other.error.hint)] : other && verdict(other, page), h('p', {class: 'dim'}, 'Open loop: the agent’s calls and needs are the recorded ones. It tells what would have been missing, never whether the task would have succeeded.')];
 }
 
 function verdict({recorded, run}, {go, timeline}) {
@@ -161,7 +164,7 @@ export async function storePane({place, source, go}) {
     title(`The durable store after turn ${place.turn}`),
     found.fields.length ? found.fields.map((field) => h('div', {class: 'cut'}, h('h4', {}, `${field.scope}/${field.field}`), h('p', {class: 'source'}, `version ${field.field_version}, `, link(inTurn(field.turn), () => go({turn: Math.max(1, field.turn)}, true)), ` by ${field.principal}`), h('pre', {class: 'body'}, field.text ?? shown(field.value))))
       : h('p', {class: 'says'}, 'Nothing is committed yet.'),
-    found.updates.length > 0 && [title('Updates'), table(['', 'field', 'status', 'turn'], found.updates.map((update) => ({cells: [update.update_number, h('span', {class: 'text'}, `${update.op} ${update.field}`), update.reason ? `${update.status}: ${words(update.reason)}` : update.status, num(update.turn)], class: update.status === 'rejected' ? 'miss' : '', onclick: () => go({turn: Math.max(1, update.turn)}, true)})))],
+    found.updates.length > 0 && [title('Updates'), table(['', 'field', 'status', 'turn'], found.updates.map((update) => ({cells: [update.update_number, h('span', {class: 'text'}, `${update.op} ${update.field}`), update.reason ? `${update.status}: ${words(update.reason)}` : update.status, link(num(update.turn), () => go({turn: Math.max(1, update.turn)}, true))], class: update.status === 'rejected' ? 'miss' : ''})))],
   ];
 }
 
