@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from msgspec.structs import replace
 
@@ -159,8 +160,12 @@ def test_a_closed_session_takes_erasures_and_forks_only(given):
 
 def test_a_project_takes_no_policy_that_writes_back_by_itself():
     """Neither when opened, nor in a fork; without a project it may."""
-    with pytest.raises(UsageError, match="project"):
-        Given().when(replace(opened(COMPACTION_HYBRID), project="scope:team"))
+    flushes, compacts = (
+        attrs.evolve(COMPACTION_HYBRID, **{name: 0}) for name in ("compact_permille", "flush_permille")
+    )
+    for policy in (COMPACTION_HYBRID, flushes, compacts):
+        with pytest.raises(UsageError, match="project"):
+            Given().when(replace(opened(policy), project="scope:team"))
     Given().when(opened(COMPACTION_HYBRID))
     shared = Given()
     shared.when(replace(opened(), project="scope:team"))

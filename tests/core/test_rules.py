@@ -133,6 +133,7 @@ def test_a_bootstrap_that_does_not_fit_is_pressure():
     given.turn()
     (pressure, *_) = given.of(e.InvariantPressureObserved)
     assert pressure.pages == ("p1",) and given.faults() == []
+    assert (pressure.required_tokens, pressure.available_tokens) == (given.state.required_sizes["p1"], 20)
 
 
 # -------------------------------------------------------------------------------------- retrieval cache

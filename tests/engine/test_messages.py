@@ -21,8 +21,9 @@ from clawvm_es.history.provenance import provenance
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.history.whatif import settings, whatif
 from clawvm_es.journal.lineage import event_at
+from clawvm_es.model import events as e
 from clawvm_es.model.facts import ReturnStatus
-from clawvm_es.model.pages import FULL, LADDER, POINTER, STRUCTURED, Fidelity
+from clawvm_es.model.pages import FULL, LADDER, POINTER, STRUCTURED, Author, Fidelity
 from clawvm_es.observe.steps import ToolResult
 from clawvm_es.observe.tables import CLAUDE_CODE_TOOLS
 from clawvm_es.representations.messages import Block, Kind, Role, Shape, broken
@@ -119,6 +120,38 @@ def test_a_page_that_is_needed_again_is_a_text_of_the_users_until_the_next_epoch
         rejoined = [block for block in shown(session.assemble(), page) if block.kind is Kind.RESULT]
         assert [block.call_id for block in rejoined] == ["toolu_1"]
         assert_redecides(recorded(journal))
+
+
+def test_what_the_model_said_comes_again_as_a_text_of_the_users():
+    """Neither the pointer before it nor the text itself is put into the model's mouth a second time."""
+    with memory_journal() as journal, opened(journal, budget_tokens=1_600) as session:
+        session.user_says("Say it.")
+        session.observe_model(lines(60))
+        left_behind(session)
+        page = next(each.page_id for each in session.state.pages.values() if each.author is Author.MODEL)
+        assert not shown(session.assemble(), page)
+        session.resolve(page)
+        before, text = shown(session.assemble(), page)
+        assert (before.role, before.level, text.role) == (Role.USER, Fidelity.POINTER, Role.USER)
+        assert before.text.startswith("<page ") and text.text.startswith("<page ")
+
+
+def test_long_arguments_cost_their_stub_where_they_are_not_exact():
+    """A call of an answer that does not stand exact is a stub, and so is what the group costs for it."""
+    with memory_journal() as journal, opened(journal, budget_tokens=1_600) as session:
+        session.user_says("Write it.")
+        ask(session, 1, lines(60), "Write", file_path="/a", content=lines(60))
+        (called,) = [row.data for row in journal.log.read(session.session_id) if isinstance(row.data, e.ToolCalled)]
+        whole, stub = called.levels[0].tokens, called.levels[-1].tokens
+        (asked,) = session.state.groups[1].calls
+        assert (asked.full, asked.stub) == (whole, stub) and stub < whole / 2
+        stood = []
+        for turn in range(6):
+            session.assemble()
+            stood += [entry.tokens for entry in session.state.entries.values() if entry.page_id == "c1"]
+            session.user_says(f"Next {turn}.")
+            ask(session, turn + 2, lines(20))
+        assert (stood[0], stood[-1], {*stood}) == (whole, stub, {whole, stub})
 
 
 def test_a_plan_that_came_as_a_result_is_a_text_and_its_result_names_it():

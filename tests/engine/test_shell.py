@@ -321,6 +321,19 @@ def test_a_turn_is_idle_since_the_last_answer_whoever_recorded_it(sees):
         assert turn.idle_s == 5
 
 
+def test_a_turn_of_a_recorded_session_is_as_it_was_told(journal):
+    """One that tells no idle time gets none, however long ago the last answer was; one that tells a time keeps it."""
+    with journal.session("s", counter="lines4") as session:
+        session.observe_model("one")
+        at = 1_700_000_000_000_000
+        session.execute(Command(e.ModelResponded(), at))
+        for told, as_told in ((None, True), (7, True), (7, False), (None, False)):
+            at += 60_000_000
+            session.execute(Command(e.TurnBegan(idle_s=told), at, as_told=as_told))
+    turns = [row.data.idle_s for row in journal.log.read("s") if isinstance(row.data, e.TurnBegan)]
+    assert turns[:3] == [None, 7, 7] and turns[3] is not None
+
+
 def test_a_boundary_that_tells_its_facts_keeps_them(journal):
     """Facts of what is written back are found out where a boundary has none, and taken as told where it has."""
     said = []
