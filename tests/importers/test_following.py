@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +30,7 @@ from tests.importers.followed import (
     imported,
     inputs,
     result,
+    use,
 )
 
 OF_LINES = sorted(name for name, row in TABLE.items() if row.reader)
