@@ -103,3 +103,17 @@ def test_a_page_that_fails_says_what_failed(browser: Any, base: str) -> None:
         tab.page.unroute_all()
         assert tab.go("/s/nobody").text("#list h1") == "That is not here"
         tab.said.clear()  # the browser's own lines
+
+
+def test_a_search_that_reads_many_texts_says_what_makes_it_quick(tab: Tab) -> None:
+    """Where no index holds them: the page itself writes none."""
+
+    def much(route: Any) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | {"scanned": 59_773})
+
+    assert "--index" not in tab.go("/s/demo/t/9?q=ledger").text("#inspector")
+    tab.page.route("**/grep?*", much)
+    said = tab.go("/s/demo/t/9?q=two words").text("#inspector")
+    tab.page.unroute_all()
+    assert "59,773 texts are in no index yet" in said and "'two words' --index" in said

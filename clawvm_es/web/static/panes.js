@@ -168,7 +168,9 @@ export async function storePane({place, source, go}) {
   ];
 }
 
-export async function searchPane({place, source, go, hits}) {
+const MANY_READ = 10_000;
+
+export async function searchPane({place, source, go, hits, say, journal}) {
   if (!place.q) return [title('Search'), h('p', {class: 'says'}, 'Every text of the session, in the box above: /')];
   const list = h('ul', {class: 'lines'}), rest = h('p', {}), count = h('h3', {});
   hits.list = [];
@@ -180,8 +182,9 @@ export async function searchPane({place, source, go, hits}) {
     rest.replaceChildren(got.more ? link('more', async () => add(await source.ask(asks.grep(place.session, place.q, got.next)))) : '');
   };
   hits.open = open;
-  add(await source.once(asks.grep(place.session, place.q)));
-  return [count, list, rest];
+  const first = await source.once(asks.grep(place.session, place.q));
+  add(first);
+  return [count, list, rest, first.scanned > MANY_READ && [h('p', {class: 'dim'}, `${num(first.scanned)} texts are in no index yet, and were read. This makes searches quick:`), command(`clawvm grep ${quoted(journal)} ${quoted(place.q)} --index`, say)]];
 }
 
 const EXAMPLES = (page) => [`absent(${page ?? 'plan'})`, `page.${page ?? 'plan'}.level < structured`, 'closed'];
