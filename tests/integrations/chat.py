@@ -10,6 +10,7 @@ import attrs
 from clawvm_es.representations.counter import counter
 from clawvm_es.representations.messages import Shape, pieces
 from clawvm_es.representations.messages.framing import count
+from tests.conftest import ROOT
 
 COUNTER = counter("lines4")
 
@@ -39,3 +40,8 @@ def spent(sent: Iterable[list[dict[str, Any]]]) -> Spent:
         same, whole = same + sum(sizes[piece] for piece in now[:common]), whole + tokens
         before, most = now, max(most, tokens)
     return Spent((same + 12 * (whole - same)) // 10, same * 100 // whole, most)
+
+
+def check_readme(told: str) -> None:
+    """Fail unless the README says this of a measurement, wherever it breaks its lines."""
+    assert told in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split()), told

@@ -22,7 +22,7 @@ from clawvm_es.representations.messages import Shape, broken
 from clawvm_es.representations.messages.framing import count
 from clawvm_es.testing import memory_journal
 from tests.engine.test_message_agent import number
-from tests.integrations.chat import spent
+from tests.integrations.chat import check_readme, spent
 
 pytest.importorskip("langchain", reason="the extra langchain is not installed")
 
@@ -184,6 +184,11 @@ def test_an_agent_with_failing_parallel_and_interrupted_tools_is_paged(turns, bu
     assert unpaged.most > 2 * budget
     assert ours.paid < unpaged.paid
     assert ours.share >= 75
+    if budget == 6_000:
+        check_readme(
+            f"at most {ours.most:,} tokens sent, {ours.share} % of them a prefix of the request before. It pays"
+        )
+        check_readme(f"It pays {round(ours.paid / 1000)} thousand input tokens; sending all messages costs")
     statuses = [ended.status for ended in returned]
     assert statuses.count(ReturnStatus.ERROR) >= turns // 15
     assert len(statuses) == sum(len(message.tool_calls) for message in state if isinstance(message, AIMessage))

@@ -25,6 +25,7 @@ from clawvm_es.representations.messages import Shape, broken, pieces
 from clawvm_es.representations.messages.framing import count
 from clawvm_es.testing import memory_journal
 from tests.engine.test_message_agent import number
+from tests.integrations.chat import check_readme
 
 pytest.importorskip("agents", reason="the extra agents is not installed")
 
@@ -232,6 +233,11 @@ def test_paged_calls_keep_pairs_budget_and_prefix_and_cost_less(turns, budget):
     assert costs[0].most + fixed_tokens() <= budget
     assert share >= 75
     assert costs[0].paid < costs[1].paid
+    if turns == 200:
+        most, paid = costs[0].most + fixed_tokens(), round(costs[0].paid / 1_000_000)
+        check_readme(
+            f"at most {most:,} tokens sent, {share} % of them a prefix of the call before. It pays {paid} thousand"
+        )
 
 
 def test_a_process_that_is_killed_and_begun_anew_sends_the_same(tmp_path: Path):

@@ -22,7 +22,7 @@ from clawvm_es.representations.messages import Shape, broken
 from clawvm_es.representations.messages.framing import count
 from clawvm_es.testing import memory_journal
 from tests.engine.test_message_agent import number
-from tests.integrations.chat import spent
+from tests.integrations.chat import check_readme, spent
 
 pytest.importorskip("pydantic_ai", reason="the extra pydantic-ai is not installed")
 
@@ -158,6 +158,9 @@ def test_an_agent_with_failing_and_parallel_tools_is_paged(parts, budget):
     assert unpaged.most > 2 * budget
     assert ours.paid < unpaged.paid
     assert ours.share >= 75
+    if budget == 6_000:
+        check_readme(f"at most {ours.most:,} tokens sent, {ours.share} % of them a prefix. It pays")
+        check_readme(f"It pays {round(ours.paid / 1000)} thousand input tokens; the whole history costs")
     assert [ended.status for ended in returned].count(ReturnStatus.ERROR) >= parts // 2
     assert len(history) == 2 * len(sent)
     assert all(isinstance(messages[-1], m.ModelRequest) for messages in model.sent)
