@@ -80,7 +80,6 @@ class Conversation:
     line: int = 0
     places: dict[str, list[int]] = attrs.field(factory=dict)  # identity → lines of its occurrences
     context: list[int] = attrs.field(factory=list)  # lines, but for those of system messages
-    results: dict[str, int] = attrs.field(factory=dict)  # id of a call → line of its result
     away: frozenset[int] = frozenset()  # lines
 
     def prompted(self, messages: Sequence[Message], at_us: int) -> None:
@@ -99,9 +98,9 @@ class Conversation:
         self._number(message)
         self._answer(message, told)
 
-    def take_out(self, call_ids: Collection[str], at_us: int) -> None:
-        """Note that from now on the results of exactly these calls do not reach the model."""
-        away = frozenset(line for call_id in call_ids if (line := self.results.get(call_id)) is not None)
+    def take_out(self, identities: Collection[str], at_us: int) -> None:
+        """Note that from now on exactly the results with these identities do not reach the model."""
+        away = frozenset(line for identity in identities for line in self.places.get(identity, ()))
         if away != self.away:
             self.away = away
             place, kept = Lines(self.line + 1, self.line + 1), frozenset(self.context) - away
@@ -150,8 +149,6 @@ class Conversation:
             self.into.skip(reason)
         if message.role not in SYSTEM_ROLES:
             self.context.append(self.line)
-        if message.role == "tool" and message.call_id:
-            self.results.setdefault(message.call_id, self.line)
         return Lines(self.line, self.line)
 
     def _say(self, message: Message, at_us: int, summary: bool) -> None:

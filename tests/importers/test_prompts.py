@@ -65,8 +65,8 @@ def test_results_that_a_proxy_takes_out_leave_after_the_newest_message() -> None
     talk.prompted([SYSTEM, ONE], 1)
     talk.answered(ASKS, Told(began_us=1, at_us=1))
     talk.prompted([SYSTEM, ONE, ASKS, FOUND], 2)
-    for call_ids in (["c1"], ["c1", "unknown"], []):
-        talk.take_out(call_ids, 2)
+    for identities in ([FOUND.identity], [FOUND.identity, "unknown"], []):
+        talk.take_out(identities, 2)
     left = [step for step in talk.into.recording("s", "pi", "f").steps if isinstance(step, ContextDropped)]
     assert [(step.lines, step.kept_lines) for step in left] == [
         (Lines(5, 5), frozenset((2, 3))),

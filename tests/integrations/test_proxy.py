@@ -28,6 +28,7 @@ from clawvm_es.model.facts import Boundary, Cut, Finish
 from clawvm_es.model.pages import Author, PageType
 from tests.conftest import ROOT
 from tests.integrations.proxies import (
+    Asked,
     Reply,
     Running,
     Upstream,
@@ -242,6 +243,99 @@ def test_a_request_may_go_on_from_an_answer(tmp_path: Path) -> None:
     assert not of(e.BoundaryReached, inputs)
 
 
+def spoken(inputs: list[e.Event], journal: Path) -> list[str]:
+    """The texts of a session's pages of user and model, in their order."""
+    with Journal.open(journal, read_only=True) as opened:
+        (head,) = opened.log.heads()
+        vault = opened.log.vault(head.session_id)
+        bodies = [page.levels[-1].body for page in of(e.PageWritten, inputs) if page.author is not Author.HARNESS]
+        return [(vault.open(body) or b"").decode() for body in bodies]
+
+
+def responding(asked: Asked) -> Reply:
+    """An answer of the Responses API that repeats the request's last words; an error for `fail`."""
+    said_last = asked.json["input"]
+    if said_last == "fail":
+        return Reply.of({"error": {"message": "overloaded"}}, 500)
+    content = [{"type": "output_text", "text": f"to {said_last}"}]
+    item = {"type": "message", "role": "assistant", "content": content}
+    return Reply.of({"id": f"resp_{said_last}", "status": "completed", "model": "m", "output": [item]})
+
+
+def test_a_request_that_goes_on_may_come_twice_or_fork(tmp_path: Path) -> None:
+    """A request that goes on from an answer tried again, is recorded once; a fork holds nothing of it."""
+    failing = iter((True, True, False))
+
+    def script(asked: Asked) -> Reply:
+        fails = asked.json["input"] == "b" and next(failing)
+        return Reply.of({"error": {}}, 500) if fails else responding(asked)
+
+    with Upstream(script).running() as api, proxied(tmp_path / "j.db", api.url) as running:
+        for text, before in (("a", ""), *[("b", "resp_a")] * 3, ("c", "resp_b"), ("d", "resp_a"), ("e", "resp_d")):
+            running.post("/v1/responses", {"model": "m", "input": text, "previous_response_id": before or None})
+            running.settle()
+        inputs = one(running.recorded())
+        assert spoken(inputs, running.journal) == [f"{to}{each}" for each in "abcde" for to in ("", "to ")]
+    (fork,) = of(e.BoundaryReached, inputs)
+    assert fork.cut is Cut.REWIND
+
+
+def test_a_conversation_that_the_provider_keeps_is_one_session(tmp_path: Path) -> None:
+    """Requests of one `conversation` hold only what is new, and go into one session."""
+    with Upstream(responding).running() as api, proxied(tmp_path / "j.db", api.url) as running:
+        for text in "abc":
+            running.post("/v1/responses", {"model": "m", "input": text, "conversation": {"id": "conv_1"}})
+            running.settle()
+        inputs = one(running.recorded())
+        assert spoken(inputs, running.journal) == ["a", "to a", "b", "to b", "c", "to c"]
+    assert not of(e.BoundaryReached, inputs)
+
+
+def chunk(**delta: Any) -> dict[str, Any]:
+    """A part of a streamed answer of Chat Completions."""
+    return {"id": "c", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+
+
+def part_of_call(ident: str, name: str, arguments: str) -> dict[str, Any]:
+    """A part of a call, without its own index."""
+    return {"id": ident, "type": "function", "index": 0, "function": {"name": name, "arguments": arguments}}
+
+
+@pytest.mark.parametrize(
+    ("chunks", "calls"),
+    [
+        ([chunk(function_call={"name": "f", "arguments": ""}), chunk(function_call={"arguments": '{"n":1}'})], 1),
+        ([chunk(tool_calls=[part_of_call(each, "f", '{"n":1}')]) for each in "ab"], 2),
+        ([chunk(tool_calls=[part_of_call("a", "f", "")]), chunk(tool_calls=[part_of_call("b", "", '{"n":1}')])], 1),
+    ],
+    ids=["a function of old", "every index is 0", "every part has an id"],
+)
+def test_calls_in_a_stream(tmp_path: Path, chunks: list[dict[str, Any]], calls: int) -> None:
+    """Calls are told apart as servers stream them: by name alone, without indexes, with an id for every part."""
+    with (
+        Upstream(lambda asked: Reply.stream(*chunks)).running() as api,
+        proxied(tmp_path / "j.db", api.url) as running,
+    ):
+        running.post("/v1/chat/completions", {"model": "m", "messages": [said("go")], "stream": True})
+        found = of(e.ToolCalled, one(running.recorded()))
+        assert len(found) == calls
+        with Journal.open(running.journal, read_only=True) as journal:
+            (head,) = journal.log.heads()
+            vault = journal.log.vault(head.session_id)
+            assert {vault.open(call.levels[-1].body) for call in found} == {b'{"n":1}'}
+
+
+def test_an_event_that_nobody_can_read_costs_no_answer(tmp_path: Path) -> None:
+    """Comments, pings, half of a surrogate pair and what is no JSON leave the rest of a streamed answer."""
+    reply = Reply.stream(*stream("One two three"))
+    delta = '{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"\\ud83d"}}'
+    reply.parts[3:3] = [b": a comment\n\nevent: ping\ndata: {broken\n\n", f"data: {delta}\n\n".encode()]
+    with Upstream(lambda asked: reply).running() as api, proxied(tmp_path / "j.db", api.url) as running:
+        running.post("/v1/messages", anthropic(said("hello"), stream=True))
+        (answer,) = of(e.ModelResponded, one(running.recorded()))
+    assert answer.finish is Finish.STOP and answer.output_tokens == 7
+
+
 def test_two_conversations_at_once(tmp_path: Path, upstream: Upstream) -> None:
     """Two conversations over one proxy are two sessions; what runs beside one under its name is linked to it."""
     names = [f"{number}{number}{number}" for number in range(2)]
@@ -322,6 +416,29 @@ def test_results_are_paged_and_read_back(tmp_path: Path, upstream: Upstream, run
     read = Tools(str(journal), str(tmp_path)).page_in(reference, "1-2")
     assert "file 0\nline 0 of a long result" in read
     assert "decisions taken again the same" in run_verb("verify", str(journal), "--redecide")
+
+
+def test_ids_of_calls_may_come_again(tmp_path: Path, upstream: Upstream) -> None:
+    """Where a provider gives the same ids in every answer, a stub names the page of its own result."""
+    history: list[dict[str, Any]] = []
+    with proxied(tmp_path / "j.db", upstream.url, Options(keep=1, budget=6000)) as running:
+        for number in range(6):
+            text = f"file {number}\n{LONG}"
+            history += [said(f"read {number}"), called(0, f"{number}.txt"), gave(0, text)]
+            running.post("/v1/messages", anthropic(*history))
+            running.settle()
+            history.append({"role": "assistant", "content": f"Read {number}."})
+        inputs, sent = one(running.recorded()), upstream.asked[-1].json["messages"]
+    contents = [sent[place * 4 + 2]["content"][0]["content"] for place in range(6)]
+    stubs = {place: text for place, text in enumerate(contents) if "clawvm" in text}
+    pages = [stub.partition("as page ")[2].partition(";")[0] for stub in stubs.values()]
+    assert len(stubs) > 1
+    tools = Tools(str(tmp_path / "j.db"), str(tmp_path))
+    for place, page in zip(stubs, pages, strict=True):
+        assert f"file {place}\n" in tools.page_in(page, "1-2")
+    cut = [each for each in of(e.BoundaryReached, inputs) if each.cut is Cut.MICRO]
+    left = {page for each in cut for page in each.left} - {page for each in cut for page in each.returned}
+    assert {page.rpartition("/")[2] for page in pages} == left
 
 
 def test_without_paging_every_request_goes_on_as_it_came(tmp_path: Path, upstream: Upstream) -> None:
@@ -438,6 +555,37 @@ def test_a_journal_that_takes_nothing_stops_no_request(
     assert any(told[0] in check.detail for check in examine(str(path)) if not check.ok)
 
 
+def test_what_waits_is_recorded_with_the_next_request_of_any_conversation(tmp_path: Path, upstream: Upstream) -> None:
+    """A conversation whose last answer met a locked journal is recorded when the journal is free, or at the end."""
+    path = tmp_path / "j.db"
+    with proxied(path, upstream.url) as running:
+        free = locked(path)
+        running.post("/v1/messages", anthropic(said("first")), x_clawvm_session="a")
+        running.settle()
+        free()
+        running.post("/v1/messages", anthropic(said("second")), x_clawvm_session="b")
+        assert sorted(running.recorded()) == ["proxy:a", "proxy:b"]
+        free = locked(path)
+        running.post("/v1/messages", anthropic(said("third")), x_clawvm_session="c")
+        running.settle()
+        free()
+    with Journal.open(path, read_only=True) as journal:
+        assert [head.session_id for head in journal.log.heads()] == ["proxy:a", "proxy:b", "proxy:c"]
+
+
+def test_nobody_need_hear_what_is_told(tmp_path: Path, upstream: Upstream) -> None:
+    """Where nothing can be printed, requests and answers pass all the same, and `doctor` tells the reason."""
+
+    def silent(line: str) -> None:
+        raise BrokenPipeError
+
+    with proxied(tmp_path / "j.db", upstream.url) as running:
+        Journal.open(running.journal).close()
+        running.proxy.told.tell = silent  # type: ignore[attr-defined]
+        assert running.post("/v1/messages", b"{").json() == message()
+        assert any("no request of" in check.detail for check in examine(str(running.journal)) if not check.ok)
+
+
 class Broken:
     """A counter that fails."""
 
@@ -532,8 +680,18 @@ def test_an_answer_that_is_compressed_is_read(tmp_path: Path, upstream: Upstream
 # --------------------------------------------------------------------------------------------- the verb
 
 
-def test_the_verb_serves_until_it_is_interrupted(tmp_path: Path, upstream: Upstream) -> None:
-    """It says in one line what to set, forwards, and ends without a word when it is interrupted."""
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Programs that are started hear of a terminal that goes away, whoever ignored it for this one."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("heard")
+@pytest.mark.parametrize("ends", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_verb_serves_until_it_is_interrupted(tmp_path: Path, upstream: Upstream, ends: signal.Signals) -> None:
+    """It says in one line what to set, forwards, and ends without a word, all recorded, when it is told to end."""
     command = [sys.executable, "-m", "clawvm_es", "proxy", "--journal", str(tmp_path / "j.db"), "--port", "0"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
@@ -547,7 +705,7 @@ def test_the_verb_serves_until_it_is_interrupted(tmp_path: Path, upstream: Upstr
         line = program.stdout.readline()
         address = line.partition("ANTHROPIC_BASE_URL=")[2].split()[0]
         assert httpx.post(address + "/v1/messages", json=anthropic(said("hello")), timeout=60).json() == message()
-        program.send_signal(signal.SIGINT)
+        program.send_signal(ends)
         assert program.wait(60) == 0
         assert program.stdout.read() + program.stderr.read() == ""
     with Journal.open(tmp_path / "j.db", read_only=True) as journal:

@@ -182,7 +182,7 @@ def test_a_growing_history(name: str, turns: list[Turn], budget: int) -> None:
         assert rest == {key: value for key, value in json.loads(body).items() if key != api.shape.history}
         history_of = found.history
         for item in history_of.items:
-            history_of.pages.update({result.call_id: f"proxy:s/{result.call_id}" for result in item.results})
+            history_of.pages.update({result.key: f"proxy:s/{result.call_id}" for result in item.results})
         history_of.answered_us = at_us
         before = now
 
@@ -218,7 +218,7 @@ def assert_pairs(messages: list[Document], name: str) -> None:
 
 def item(tokens: int, call_id: str = "", speaks: bool = False) -> Item:
     """An item of a history: a result, or something else."""
-    results = (Result(call_id, tokens, tokens * 4, 1, "d", True),) if call_id else ()
+    results = (Result(call_id, tokens, tokens * 4, 1, "d", True, call_id),) if call_id else ()
     return Item((), results, tokens, speaks)
 
 

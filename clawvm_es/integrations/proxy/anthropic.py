@@ -14,7 +14,7 @@ from clawvm_es.importers.claude_text import Said, part_of
 from clawvm_es.importers.merging import Use
 from clawvm_es.importers.prompts import Message
 from clawvm_es.importers.recording import Skip
-from clawvm_es.integrations.proxy.wire import Answer, Block, Document, Shape, is_list, stub_into
+from clawvm_es.integrations.proxy.wire import Answer, Block, Document, Shape, is_list, stub_into, text_in
 from clawvm_es.model.facts import Finish, ReturnStatus
 from clawvm_es.observe.fields import Fields, parse_json
 from clawvm_es.observe.steps import Image
@@ -94,7 +94,7 @@ def _replace(message: Block, stubs: Mapping[str, str]) -> bool:
     changed = False
     for place, raw in enumerate(blocks):
         block = msgspec.json.decode(raw, type=dict[str, Raw])
-        stub = stubs.get(_text(block, "tool_use_id")) if _text(block, "type") == "tool_result" else None
+        stub = stubs.get(text_in(block, "tool_use_id")) if text_in(block, "type") == "tool_result" else None
         if stub is not None and "content" in block:
             stub_into(block, "content", stub)
             blocks[place] = Raw(msgspec.json.encode(block))
@@ -102,11 +102,6 @@ def _replace(message: Block, stubs: Mapping[str, str]) -> bool:
     if changed:
         message["content"] = Raw(msgspec.json.encode(blocks))
     return changed
-
-
-def _text(block: Block, name: str) -> str:
-    found = msgspec.json.decode(block[name]) if name in block else ""
-    return found if isinstance(found, str) else ""
 
 
 def _document(message: Fields) -> Answer:

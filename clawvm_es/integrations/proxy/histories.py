@@ -5,7 +5,7 @@ parsed nor counted again.
 
 | a request belongs to, first that matches | |
 |---|---|
-| the conversation whose answer it names (`previous_response_id`) | |
+| the conversation that it names, or whose answer it names (`previous_response_id`) | |
 | of the same session the one that begins with the same message of the user | |
 | the first of a session that its client names, where it has the same system prompt | it was compacted |
 | a new one | |
@@ -58,7 +58,7 @@ class Options:
 class Prepared:
     """A request to forward; `body` is None if the client's own bytes are forwarded.
 
-    `pieces` are its contents, `out` the calls whose results are replaced by stubs.
+    `pieces` are its contents, `out` the keys of the results that stubs replace.
     """
 
     history: History
@@ -70,6 +70,7 @@ class Prepared:
     sent_tokens: int
     tools_tokens: int
     at_us: int
+    items: Sequence[Item] = ()
 
     @property
     def tools_digest(self) -> str:
@@ -82,8 +83,8 @@ class History:
     """One conversation: its last items, its epoch, and the pages of its results.
 
     `client` is the client's name for a session, `session` the recorded one. The recorder fills `pages` from its own
-    thread: the place of a result's page, once the journal holds it. `said` is the last answer, which a request that
-    continues it by id does not hold.
+    thread: the place of a result's page, once the journal holds it. `context` is what the last answered request held,
+    and its answer.
     """
 
     client: str
@@ -97,35 +98,47 @@ class History:
     pages: dict[str, str] = attrs.field(factory=dict)
     ratio: Ratio = attrs.field(factory=Ratio)
     answered_us: int = 0
-    said: Item | None = None
+    context: Sequence[Item] = ()
     lock: threading.Lock = attrs.field(factory=threading.Lock)
     _stubs: dict[str, Stub] = attrs.field(factory=dict)
     _replaced: dict[bytes, tuple[tuple[str, ...], bytes]] = attrs.field(factory=dict)
 
-    def prepare(self, asked: Asked, options: Options, at_us: int, counts: Counts, *, asks: bool) -> Prepared:
-        """Make the next request; with `asks` False only its tokens are to be counted, and nothing is remembered."""
+    def prepare(
+        self,
+        asked: Asked,
+        options: Options,
+        at_us: int,
+        counts: Counts,
+        *,
+        asks: bool,
+        before: Sequence[Item] | None = None,
+    ) -> Prepared:
+        """Make the next request; with `asks` False only its tokens are to be counted, and nothing is remembered.
+
+        `before` is what the provider holds for one that goes on, where that is known.
+        """
         with self.lock:
             keys = [blake2b(raw, digest_size=16).digest() for raw in asked.items]
             items = self._read(asked, keys, counts.counter)
-            known = (*self.items, *([self.said] if self.said else [])) if asked.goes_on else ()
+            known = (self.context if before is None else before) if asked.goes_on else ()
             pieces = self._pieces(asked, [*known, *items])
             found = self._plan(asked, items, options, at_us, counts) if options.pages and not asked.goes_on else None
             epoch = self.epoch if found is None else found.epoch
             body = self._body(asked, items, keys, epoch.stubs, remember=asks)
             sent = found.sent if found is not None else counts.fixed(asked) + sum(item.tokens for item in items)
-            out = [result.call_id for item in items for result in item.results if result.call_id in epoch.stubs]
+            out = [result.key for item in items for result in item.results if result.key in epoch.stubs]
             if asks:
                 self.epoch, self.size = epoch, sum(len(raw) for raw in asked.items)
                 self.items, self.keys = (*known, *items), () if asked.goes_on else keys
             trigger = None if found is None else found.trigger
             tools = counts.tools(asked.tools)
-            return Prepared(self, body, pieces, out, trigger, asked, sent, tools, at_us)
+            return Prepared(self, body, pieces, out, trigger, asked, sent, tools, at_us, (*known, *items))
 
     def answered(self, usage: Usage, pieces: Sequence[Message], prepared: Prepared, at_us: int) -> None:
         """Note the end of an answer, its content, and the provider's count of what we count."""
         with self.lock:
             self.answered_us = at_us
-            self.said = Item(tuple(pieces), (), 0, False) if pieces else None
+            self.context = (*prepared.items, *([Item(tuple(pieces), (), 0, False)] if pieces else []))
             if not prepared.asked.goes_on:
                 self.ratio.answered(usage.input_tokens, prepared.sent_tokens)
 
@@ -144,7 +157,7 @@ class History:
 
     def _plan(self, asked: Asked, items: Sequence[Item], options: Options, at_us: int, counts: Counts) -> Next:
         stubs = {
-            result.call_id: stub
+            result.key: stub
             for item in items
             for result in item.results
             if (stub := self._stub(result, asked, counts.counter)) is not None
@@ -157,13 +170,13 @@ class History:
 
     def _stub(self, result: Result, asked: Asked, count: TokenCounter) -> Stub | None:
         """The text that stands for a result, the same for as long as it is known; None where the journal lacks it."""
-        page = self.pages.get(result.call_id)
+        page = self.pages.get(result.key)
         if page is None or not result.holds_text:
             return None
-        found = self._stubs.get(result.call_id)
+        found = self._stubs.get(result.key)
         if found is None:
             text = stub_text(result, page, can_page_in=PAGE_IN in asked.tools)
-            found = self._stubs[result.call_id] = Stub(text, count.count(text))
+            found = self._stubs[result.key] = Stub(text, count.count(text))
         return found
 
     def _changed(self, items: Sequence[Item]) -> bool:
@@ -184,13 +197,14 @@ class History:
         made: list[bytes] = []
         anew: dict[bytes, tuple[tuple[str, ...], bytes]] = {}
         for item, key, raw in zip(items, keys, asked.items, strict=True):
-            ids = tuple([result.call_id for result in item.results if result.call_id in stubs])
+            ids = tuple([result.key for result in item.results if result.key in stubs])
             if not ids:
                 made.append(bytes(raw))
                 continue
             found = self._replaced.get(key)
             if found is None or found[0] != ids:
-                found = ids, replaced(asked.shape, raw, {call_id: stubs[call_id] for call_id in ids})
+                texts = {each.call_id: stubs[each.key] for each in item.results if each.key in stubs}
+                found = ids, replaced(asked.shape, raw, texts)
             anew[key] = found
             made.append(found[1])
         if remember:
@@ -244,7 +258,7 @@ class Histories:
     counts: Counts = attrs.field(factory=Counts)
     settle: Callable[[], None] = lambda: None
     _known: list[History] = attrs.field(factory=list)
-    _answers: OrderedDict[str, History] = attrs.field(factory=OrderedDict)
+    _answers: OrderedDict[str, tuple[History, Sequence[Item]]] = attrs.field(factory=OrderedDict)
     _openings: OrderedDict[bytes, Item] = attrs.field(factory=OrderedDict)
     _lock: threading.Lock = attrs.field(factory=threading.Lock)
 
@@ -253,23 +267,24 @@ class Histories:
         if asked.goes_on and asked.goes_on not in self._answers:
             self.settle()
         with self._lock:
-            history = self._of(asked, session or asked.session)
-        return history.prepare(asked, self.options, at_us, self.counts, asks=asks)
+            known, before = self._answers.get(asked.goes_on, (None, None)) if asked.goes_on else (None, None)
+            history = self._used(known or self._begun(asked, session or asked.session))
+        return history.prepare(asked, self.options, at_us, self.counts, asks=asks, before=before)
 
     def answered(self, prepared: Prepared, answer: Answer, at_us: int) -> None:
         """Note an answer, under its id for requests that go on from it."""
-        prepared.history.answered(answer.usage, answer.pieces, prepared, at_us)
-        if answer.ident:
-            with self._lock:
-                self._answers[answer.ident] = prepared.history
-                if len(self._answers) > HISTORIES * 16:
-                    self._answers.popitem(last=False)
+        history, asked = prepared.history, prepared.asked
+        history.answered(answer.usage, answer.pieces, prepared, at_us)
+        if not (asked.shape.joins and asked.stays):
+            return
+        with self._lock:
+            for name in filter(None, (answer.ident, asked.conversation)):
+                self._answers[name] = history, history.context
+                self._answers.move_to_end(name)
+            while len(self._answers) > HISTORIES * 16:
+                self._answers.popitem(last=False)
 
-    def _of(self, asked: Asked, session: str) -> History:
-        """The table of this module."""
-        found = self._answers.get(asked.goes_on) if asked.goes_on else None
-        if found is None:
-            found = self._begun(asked, session)
+    def _used(self, found: History) -> History:
         if found in self._known:
             self._known.remove(found)
         self._known.append(found)

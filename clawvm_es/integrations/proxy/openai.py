@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import msgspec
 from msgspec import Raw
 
 from clawvm_es.importers import images
@@ -13,7 +12,7 @@ from clawvm_es.importers.codex_text import is_injected
 from clawvm_es.importers.merging import Use
 from clawvm_es.importers.prompts import Message
 from clawvm_es.importers.recording import Skip
-from clawvm_es.integrations.proxy.wire import Answer, Block, Document, Shape, stub_into
+from clawvm_es.integrations.proxy.wire import Answer, Block, Document, Shape, stub_into, text_in
 from clawvm_es.model.facts import Finish
 from clawvm_es.observe.fields import Fields, arguments_of
 from clawvm_es.observe.steps import Image
@@ -51,11 +50,6 @@ def _spoken(message: Fields) -> list[Message]:
     return found
 
 
-def _text(block: Block, name: str) -> str:
-    found = msgspec.json.decode(block[name]) if name in block else ""
-    return found if isinstance(found, str) else ""
-
-
 # ------------------------------------------------------------------------------------ Chat Completions
 
 
@@ -89,7 +83,7 @@ def _use(call: Fields) -> Use:
 
 
 def _chat_replace(message: Block, stubs: Mapping[str, str]) -> bool:
-    stub = stubs.get(_text(message, "tool_call_id")) if _text(message, "role") == "tool" else None
+    stub = stubs.get(text_in(message, "tool_call_id")) if text_in(message, "role") == "tool" else None
     if stub is None or "content" not in message:
         return False
     stub_into(message, "content", stub)
@@ -108,7 +102,7 @@ def _chat_document(document: Fields) -> Answer:
 def _chat_streamed(events: Sequence[Document]) -> tuple[Document, bool]:
     """An answer from its chunks; of several choices the first is read."""
     message: Document = {"role": "assistant"}
-    calls: dict[int, Document] = {}
+    calls: list[tuple[int, Document]] = []
     whole: Document = {}
     finish, ended = "", False
     for event in map(Fields, events):
@@ -121,12 +115,31 @@ def _chat_streamed(events: Sequence[Document]) -> tuple[Document, bool]:
             if delta.text(name):
                 message[name] = f"{message.get(name, '')}{delta.text(name)}"
         for part in delta.objects("tool_calls"):
-            call = calls.setdefault(part.count("index"), {"id": "", "function": {"name": "", "arguments": ""}})
-            call["id"] = part.ident("id") or call["id"]
-            for name, given in call["function"].items():
-                call["function"][name] = given + part.fields("function").text(name)
-    message["tool_calls"] = [calls[index] for index in sorted(calls)]
+            _grow(_call_of(calls, part), part, ("function", "custom"))
+        _grow(message, delta, ("function_call",))
+    message["tool_calls"] = [call for _, call in sorted(calls, key=lambda each: each[0])]
     return {**whole, "choices": [{"message": message, "finish_reason": finish}]}, ended or bool(finish)
+
+
+def _call_of(calls: list[tuple[int, Document]], part: Fields) -> Document:
+    """The call that a part belongs to: some servers give each call the index 0, others each part an id of its own."""
+    index, ident = part.count("index"), part.ident("id")
+    found = next((call for at, call in reversed(calls) if at == index), None)
+    begins = ident and any(part.fields(kind).text("name") for kind in ("function", "custom"))
+    if found is None or (begins and found["id"] and found["id"] != ident):
+        found = {"id": ident}
+        calls.append((index, found))
+    found["id"] = found["id"] or ident
+    return found
+
+
+def _grow(into: Document, part: Fields, kinds: Sequence[str]) -> None:
+    """Add a part's name and arguments to those that came before."""
+    for kind in kinds:
+        for name in ("name", "arguments", "input"):
+            if given := part.fields(kind).text(name):
+                before = into.setdefault(kind, {})
+                before[name] = f"{before.get(name, '')}{given}"
 
 
 def _chat_system(fields: Mapping[str, Raw]) -> list[str]:
@@ -173,7 +186,7 @@ def _item_read(item: Fields) -> list[Message]:
 
 
 def _item_replace(item: Block, stubs: Mapping[str, str]) -> bool:
-    stub = stubs.get(_text(item, "call_id")) if _text(item, "type") in _OUTPUTS else None
+    stub = stubs.get(text_in(item, "call_id")) if text_in(item, "type") in _OUTPUTS else None
     if stub is None or "output" not in item:
         return False
     stub_into(item, "output", stub)
@@ -181,7 +194,7 @@ def _item_replace(item: Block, stubs: Mapping[str, str]) -> bool:
 
 
 def _instructions(fields: Mapping[str, Raw]) -> list[str]:
-    found = _text(dict(fields), "instructions")
+    found = text_in(fields, "instructions")
     return [found] if found.strip() else []
 
 

@@ -34,7 +34,7 @@ GAIN: Final = 2
 
 @attrs.frozen
 class Epoch:
-    """State between two requests of a conversation: the `stubs` by call id, in tokens and as texts."""
+    """State between two requests of a conversation: the `stubs` by their results' keys, in tokens and as texts."""
 
     number: int = 0
     rent: int = 0
@@ -71,11 +71,11 @@ class Held:
 
     def tokens(self, out: Mapping[str, object]) -> int:
         """Tokens of the history with stubs for the results `out`."""
-        saved = [self._saves(result) for item in self.items for result in item.results if result.call_id in out]
+        saved = [self._saves(result) for item in self.items for result in item.results if result.key in out]
         return sum([item.tokens for item in self.items]) - sum(saved)
 
     def _saves(self, result: Result) -> int:
-        stub = self.stubs.get(result.call_id)
+        stub = self.stubs.get(result.key)
         return result.tokens - stub.tokens if stub is not None else 0
 
 
@@ -94,7 +94,7 @@ def next_request(
         under = room.cold_low if trigger is EpochTrigger.COLD else room.low
         out = _taken_out(free, held, max(under, floors) - floors)
         sent = held.tokens(out)
-        before = Epoch(before.number + 1, 0, {call_id: held.stubs[call_id].text for call_id in out}, held.region)
+        before = Epoch(before.number + 1, 0, {key: held.stubs[key].text for key in out}, held.region)
     rent = before.rent + profile.read_price * max(sent - room.mark, 0)
     return Next(attrs.evolve(before, rent=rent), trigger, held.fixed_tokens + sent)
 
@@ -124,21 +124,21 @@ def _presses(held: Held, room: Room, sent: int) -> bool:
 def _free(held: Held, keep: int, open_from: int | None = None) -> dict[str, Result]:
     """The results that can be taken out, oldest first."""
     place = _open_from(held.items) if open_from is None else open_from
-    newest = [result.call_id for item in held.items for result in item.results][-keep:] if keep else []
-    found = {result.call_id: result for item in held.items[:place] for result in item.results}
+    newest = [result.key for item in held.items for result in item.results][-keep:] if keep else []
+    found = {result.key: result for item in held.items[:place] for result in item.results}
     return {
-        call_id: result
-        for call_id, result in found.items()
-        if call_id not in newest and (stub := held.stubs.get(call_id)) and result.tokens >= GAIN * stub.tokens
+        key: result
+        for key, result in found.items()
+        if key not in newest and (stub := held.stubs.get(key)) and result.tokens >= GAIN * stub.tokens
     }
 
 
 def _taken_out(free: Mapping[str, Result], held: Held, rest: int) -> dict[str, Result]:
     """The results that leave: all that can but the newest ones that fit `rest`, each by itself."""
     out = dict(free)
-    for call_id, result in reversed([*free.items()]):
-        cost = result.tokens - held.stubs[call_id].tokens
+    for key, result in reversed([*free.items()]):
+        cost = result.tokens - held.stubs[key].tokens
         if cost <= rest:
             rest -= cost
-            del out[call_id]
+            del out[key]
     return out

@@ -1,7 +1,7 @@
 """The only writer of a proxy's journal: a thread that records requests and answers.
 
 Nobody waits for it: a request is recorded with its answer, after that has ended. Exchanges that could not be recorded
-wait here, in order, and are tried again with the next request.
+wait here, in order, and are tried again with the next request of any conversation, and at the end.
 
 LAW-PROXY-3: a session holds what reached the model: the system prompt, the digest of the tools, messages as sent, and
 a pruning of the results that stubs replaced.
@@ -15,6 +15,7 @@ import weakref
 import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import chain, count
 from typing import Final
 
 import attrs
@@ -28,8 +29,8 @@ from clawvm_es.engine.session import Session
 from clawvm_es.engine.shell import Outcome
 from clawvm_es.errors import ClawVMError, JournalError
 from clawvm_es.importers.prompts import Conversation, Message, Told
-from clawvm_es.integrations.proxy.histories import COUNTER, History, Prepared
-from clawvm_es.integrations.proxy.wire import Answer, answer_of, joined
+from clawvm_es.integrations.proxy.histories import COUNTER, HISTORIES, History, Prepared
+from clawvm_es.integrations.proxy.wire import Answer, answer_of, joined, result_key
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Finish, OnPressure
 from clawvm_es.model.pages import PageType
@@ -45,8 +46,6 @@ UNPACKED_MAX: Final = 64 * 2**20
 """Bytes of an answer that came compressed."""
 WAIT_S: Final = 5.0
 """Time that the journal's lock is waited for."""
-AGAIN: Final = 100
-"""Names that are tried for a session that the journal has already."""
 
 
 @attrs.frozen
@@ -140,6 +139,7 @@ class Recorder:
     _jobs: queue.SimpleQueue[Callable[[], None] | None] = attrs.field(factory=queue.SimpleQueue)
     _open: Journal | None = None
     _recordings: weakref.WeakKeyDictionary[History, Recording] = attrs.field(factory=weakref.WeakKeyDictionary)
+    _behind: dict[History, Recording] = attrs.field(factory=dict)
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -174,15 +174,19 @@ class Recorder:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            try:
-                job()
-                self.worked()
-            except JournalError as error:
-                self._close()
-                self.failed(type(error).__name__, error.message)
-            except Exception as error:  # the proxy goes on, whatever is wrong with what it records
-                self.failed(type(error).__name__, f"not recorded: {type(error).__name__}: {error}")
+            self._try(job)
+        self._try(self._catch_up)
         self._close()
+
+    def _try(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+            self.worked()
+        except JournalError as error:
+            self._close()
+            self.failed(type(error).__name__, error.message)
+        except Exception as error:  # the proxy goes on, whatever is wrong with what it records
+            self.failed(type(error).__name__, f"not recorded: {type(error).__name__}: {error}")
 
     def _close(self) -> None:
         journal, self._open = self._open, None
@@ -208,7 +212,22 @@ class Recorder:
         recording.tools = recording.tools or _tools(prepared.asked.tools)
         recording.asked(prepared)
         recording.answered(prepared, answer, came.at_us)
-        self._record(prepared.history, recording)
+        self._behind[prepared.history] = recording
+        while len(self._behind) > HISTORIES:
+            behind = self._behind.pop(next(iter(self._behind)))
+            self.failed("waiting", f"{behind.place or 'a conversation'}: too much waits; some of it is not recorded")
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Record what waits of all conversations, the one that waits longest first."""
+        for history, recording in [*self._behind.items()]:
+            try:
+                self._record(history, recording)
+            except JournalError:
+                raise
+            except Exception as error:  # the others are recorded
+                self.failed(type(error).__name__, f"{history.session}: not recorded: {type(error).__name__}: {error}")
+            del self._behind[history]
 
     def _record(self, history: History, recording: Recording) -> None:
         """Record the steps that wait; one that cannot be recorded at all is told and left out."""
@@ -241,22 +260,22 @@ class Recorder:
 
 def _note_page(history: History, recording: Recording, step: Step, outcome: Outcome) -> None:
     """Tell the conversation where the result of a call is kept, if it may be taken out: rules and plans stay."""
-    call_id = recording.calls.get(step.call, "") if isinstance(step, ToolResult) and not step.unmatched else ""
-    if not call_id:
+    if not isinstance(step, ToolResult) or step.unmatched or not (call_id := recording.calls.get(step.call, "")):
         return
+    key = result_key(call_id, step.text)
     for event in outcome.events:
         if isinstance(event, e.PageWritten):
             if event.page_type is PageType.EVIDENCE:
-                history.pages.setdefault(call_id, f"{recording.place}/{event.page_id}")
+                history.pages.setdefault(key, f"{recording.place}/{event.page_id}")
             return
         if isinstance(event, e.RecallAnswered) and event.pages:
-            history.pages.setdefault(call_id, f"{recording.place}/{event.pages[0]}")
+            history.pages.setdefault(key, f"{recording.place}/{event.pages[0]}")
             return
 
 
 def _free_name(journal: Journal, name: str) -> str:
     """A name that no session has: one that a proxy recorded before is left as it is."""
-    names = (name, *(f"{name}#{number}" for number in range(2, AGAIN)))
+    names = chain((name,), (f"{name}#{number}" for number in count(2)))
     return next(each for each in names if journal.opened(each) is None)
 
 

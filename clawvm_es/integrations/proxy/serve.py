@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -82,8 +84,9 @@ class Problems:
                 return
             self._known.add(kind)
             self._unkept.append(f"proxy: {line}")
-        self.tell(line)
         self.keep()
+        with suppress(Exception):  # nobody may be there to be told: a closed pipe, a terminal that is gone
+            self.tell(line)
 
     def keep(self) -> None:
         """Keep for `clawvm doctor` what could not be kept before."""
@@ -136,14 +139,38 @@ def serve(
     interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_S)
     proxy.recorder.start()
+    with _ended_by(server, *_ENDS):
+        try:
+            asyncio.run(run())
+        except KeyboardInterrupt:
+            pass
+        finally:
+            place.socket.close()
+            proxy.recorder.stop()
+            sys.setswitchinterval(interval)
+
+
+_ENDS: Final = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Signals that end a proxy as an interrupt does: else it would be gone before what waits is recorded."""
+
+
+@contextmanager
+def _ended_by(server: uvicorn.Server, *signals: signal.Signals) -> Iterator[None]:
+    """Let signals end the server, until the block ends; those that are ignored stay so."""
+
+    def end(number: int, frame: object) -> None:
+        server.should_exit = True
+
+    ours = threading.current_thread() is threading.main_thread()
+    before = {each: signal.getsignal(each) for each in signals if ours}
+    taken = [each for each, handler in before.items() if handler is signal.SIG_DFL]
+    for each in taken:
+        signal.signal(each, end)
     try:
-        asyncio.run(run())
-    except KeyboardInterrupt:
-        pass
+        yield
     finally:
-        place.socket.close()
-        proxy.recorder.stop()
-        sys.setswitchinterval(interval)
+        for each in taken:
+            signal.signal(each, signal.SIG_DFL)
 
 
 async def _stops(server: uvicorn.Server, stop: threading.Event) -> None:

@@ -36,7 +36,8 @@ class NotUnderstood(ValueError):
 class Result:
     """The result of a call in a history, and its size as the client sent it.
 
-    Only a result that `holds_text` alone can be removed, since the journal stores no images.
+    Only a result that `holds_text` alone can be removed, since the journal stores no images. Some providers give the
+    same id to calls of different answers; the `key` tells their results apart.
     """
 
     call_id: str
@@ -45,6 +46,7 @@ class Result:
     lines: int
     digest: str
     holds_text: bool
+    key: str
 
 
 @attrs.frozen
@@ -79,7 +81,7 @@ class Shape:
 
     `read` returns the pieces of an item; `replace` replaces results by texts, by the ids of their calls;
     `document` reads a whole answer, `streamed` assembles one from the events of a stream and tells whether it is
-    complete. `joins` is set if one answer is several items.
+    complete. `joins` is set if one answer is several items, which the provider keeps for requests that go on.
     """
 
     name: str
@@ -96,7 +98,11 @@ class Shape:
 
 @attrs.frozen
 class Asked:
-    """A request: its raw fields, and the items of its history."""
+    """A request: its raw fields, and the items of its history.
+
+    With `goes_on` the provider holds what came before: up to the answer of this id, or the whole `conversation`. Its
+    answer `stays` with the provider, so that others can go on from it.
+    """
 
     shape: Shape
     fields: Mapping[str, Raw]
@@ -107,6 +113,8 @@ class Asked:
     max_output: int | None
     session: str
     goes_on: str
+    conversation: str
+    stays: bool
 
     @property
     def region(self) -> str:
@@ -128,25 +136,29 @@ def taken_apart(shape: Shape, body: bytes) -> Asked:
         else:
             items = msgspec.json.decode(history, type=list[Raw])
         rest: Document = {name: msgspec.json.decode(fields[name]) for name in _READ if name in fields}
+        system = shape.system(fields)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise NotUnderstood(f"no request of {shape.name}: {type(error).__name__}") from None
     told = Fields(rest)
+    conversation = told.text("conversation") or told.fields("conversation").text("id")
     return Asked(
         shape,
         fields,
         items,
         told.text("model"),
-        shape.system(fields),
+        system,
         bytes(fields.get("tools", b"")),
         next((count for name in OUTPUTS if (count := told.count(name))), None),
         _session(told),
-        told.text("previous_response_id") or told.text("conversation") or told.fields("conversation").text("id"),
+        told.text("previous_response_id") or conversation,
+        conversation,
+        rest.get("store") is not False,
     )
 
 
 _READ: Final = (
     *OUTPUTS,
-    *("model", "metadata", "prompt_cache_key", "previous_response_id", "conversation"),
+    *("model", "metadata", "prompt_cache_key", "previous_response_id", "conversation", "store"),
 )
 """Fields that are read beside the history."""
 
@@ -161,6 +173,12 @@ def _session(told: Fields) -> str:
             return ""
     _, found, session = named.rpartition("_session_")
     return session if found else told.text("prompt_cache_key")
+
+
+def text_in(block: Mapping[str, Raw], name: str) -> str:
+    """A string; empty for any other value."""
+    found = msgspec.json.decode(block[name]) if name in block else ""
+    return found if isinstance(found, str) else ""
 
 
 def _begins(raw: Raw, character: bytes) -> bool:
@@ -203,7 +221,13 @@ def tokens_of(piece: Message, counter: TokenCounter) -> int:
 def _result(piece: Message, tokens: int) -> Result:
     data = piece.text.encode("utf-8", "surrogatepass")
     whole = not piece.images and not piece.skipped
-    return Result(piece.call_id, tokens, len(data), piece.text.count("\n") + 1, sha256(data).hexdigest()[:16], whole)
+    lines, digest = piece.text.count("\n") + 1, sha256(data).hexdigest()[:16]
+    return Result(piece.call_id, tokens, len(data), lines, digest, whole, piece.known)
+
+
+def result_key(call_id: str, text: str) -> str:
+    """The key of a result."""
+    return _digest(Message("tool", text, call_id=call_id).identity)
 
 
 def _digest(identity: str) -> str:
@@ -265,6 +289,17 @@ def answer_of(shape: Shape, data: bytes, *, whole: bool, is_stream: bool) -> Ans
     return attrs.evolve(answer, pieces=pieces, finish=answer.finish if whole else Finish.ERROR)
 
 
+def _event(text: bytes) -> Sequence[Document]:
+    """One event of a stream; none that no reader can read."""
+    try:
+        return [msgspec.json.decode(text)]
+    except (msgspec.MsgspecError, ValueError, RecursionError):  # half of a surrogate pair, it may be
+        try:
+            return [dict(Fields.of(parse_json(text.decode())).raw)]
+        except ValueError:
+            return []
+
+
 def events_of(data: bytes) -> list[Document]:
     """The events of a stream (SSE) that are complete and JSON objects."""
     found: list[Document] = []
@@ -275,7 +310,7 @@ def events_of(data: bytes) -> list[Document]:
         elif not line and lines:
             text, lines = b"\n".join(lines), []
             if text.startswith(b"{"):
-                found.append(msgspec.json.decode(text))
+                found.extend(_event(text))
             elif text == b"[DONE]":
                 found.append({"type": "done"})
     return found
