@@ -132,7 +132,7 @@ def test_another_budget_by_key(tab: Tab) -> None:
     tab.press("b").press("Enter")
     assert tab.run("document.activeElement.name") == "q"
     assert tab.press("Escape").press("]").place.startswith("/s/demo/t/15")
-    assert tab.press("i", "Enter").run("document.activeElement.tagName") == "BODY"
+    assert tab.press("i", "Enter").run("document.activeElement.id") == "inspector"
 
 
 def test_searching_by_key(tab: Tab) -> None:

@@ -82,6 +82,14 @@ def test_the_focus_stays_where_the_person_works(tab: Tab) -> None:
     assert tab.run("document.activeElement.dataset.key") == "demo"
 
 
+def test_the_key_of_a_pane_leads_into_it(tab: Tab) -> None:
+    """From there Tab goes to its first link, and not through the whole page; steps keep the place."""
+    tab.go("/s/demo/t/14").press("e")
+    assert tab.run(FOCUS) == "inspector" and tab.press("]").run(FOCUS) == "inspector"
+    tab.page.keyboard.press("Tab")
+    assert tab.run("document.activeElement.className") == "link" and tab.run(FOCUS) == "inspector"
+
+
 def test_tabs_are_one_stop_with_arrows(tab: Tab) -> None:
     """As a list of tabs is expected to be: Tab enters and leaves it, arrows go from one to the next."""
     tab.go("/s/demo/t/14?pane=proof")

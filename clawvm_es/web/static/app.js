@@ -613,8 +613,11 @@ export class App {
     help() { $('keys').replaceChildren(...chrome.keyList()), $('keys').showModal(); },
   };
 
+  /** A pane by its key: the keyboard's focus goes there, so that Tab leads to its links and fields. */
   open(pane) {
-    if (this.timeline) this.go({pane, event: null}, true);
+    if (!this.timeline) return;
+    $('inspector').focus({preventScroll: true});
+    this.go({pane, event: null}, true);
   }
 
   /** The first field of the pane that is open takes the keys; false: it has none. */
