@@ -80,7 +80,7 @@ def evaluate(
 
     Parts: tier1, tier2, ablation, weights, stress, tasks, real, overhead, or all (the default). Writes report.md,
     report.json, report.csv and report.html to the folder; timings stand in files of their own. An interrupted run
-    continues with the same command. Exits with 1 if a gate fails. --budget, --policy, --family and --renderer can
+    continues with the same command. Exit code 1: a gate fails. --budget, --policy, --family and --renderer can
     be given more than once; parts that have no such choice ignore them.
 
     \b

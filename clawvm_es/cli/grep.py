@@ -64,7 +64,7 @@ def grep(
     """Find the texts that hold all words of PATTERN; words in double quotes form a phrase.
 
     Prints the event, the role of the text in it, and the matching line. Case and accents are ignored. With --turn
-    only that turn is searched, with --at everything up to that event. Exits 1 if nothing is found. In scripts
+    only that turn is searched, with --at everything up to that event. Exit code 1: nothing is found. In scripts
     without blanks between words (Chinese, Japanese, Thai, …) a word is found anywhere inside a run. Punctuation is
     searched only with --regex. Texts that are not in the full-text index yet are scanned; --index (which writes to
     the journal) and `clawvm rebuild` add them to it.

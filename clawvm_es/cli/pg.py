@@ -56,12 +56,12 @@ def init(url: str, writer: str, reader: str, reproducible: bool, as_json: bool) 
     emit({"journal": str(place), "done": done}, done or ["nothing was missing"], as_json)
 
 
-@pg.command()
+@pg.command(short_help="Check a server for the journal at URL.")
 @click.argument("url")
 @json_option
 @click.pass_context
 def doctor(context: click.Context, url: str, as_json: bool) -> None:
-    """Check a server for the journal at URL: version, rights, guards, durability. Exits 1 if anything is missing.
+    """Check a server for the journal at URL: version, rights, guards, durability. Exit code 1: something is missing.
 
     \b
     Example:

@@ -68,6 +68,9 @@ def redact(
     unless --everywhere is given. If a reader is in the way, the erasure is `pending` (exit code 1), and the next
     open of the journal finishes it.
 
+    The outcome is `erased` (no trace is left), `removed` (gone from the live tables; known copies are named),
+    `pending`, or `residue` (a copy stands in a table of another program; exit code 1).
+
     For --pattern and --secrets, and if more than one session is affected, texts are first counted by session, and
     erased after a question on the terminal. Without a terminal --yes is needed; else nothing is erased (exit code
     2).
@@ -207,7 +210,10 @@ def _lines(done: Mapping[str, Any]) -> list[str]:
     known = (
         f"; known copies: {'; '.join(done['copies'])}" if status in ("removed", "planned") and done["copies"] else ""
     )
-    lines.append(f"{mark} {counted(done['bodies'], 'text')}, {done['bytes']:,} bytes: {_SAID[status]}{known}")
+    what = f"{counted(done['bodies'], 'text')}, {done['bytes']:,} bytes"
+    if held_by and not done["bodies"]:
+        what = f"{counted(done['commitments'], 'commitment')}, and no text, since other sessions hold the same"
+    lines.append(f"{mark} {what}: {_SAID[status]}{known}")
     if held_by:
         lines.append(f"! still held by {_first(held_by)}; --everywhere extends to them")
     lines += [f"! not ours: {each}" for each in done["foreign"]]

@@ -46,7 +46,7 @@ def verify(
     executor_name: str | None,
     as_json: bool,
 ) -> None:
-    """Check that a journal is unaltered: chains, bodies, salts, read models. Exits 1 if it is not.
+    """Check that a journal is unaltered: chains, bodies, salts, read models. Exit code 1: it is altered.
 
     A cut tail, or a log that was chained anew, can only be detected with an earlier checkpoint. An executor
     spreads the journals (--also), or the sessions to re-decide, over processes.
@@ -187,7 +187,7 @@ def rebuild(journal: str, wait: float, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def backup(context: click.Context, journal: str, destination: str, force: bool, group: bool, as_json: bool) -> None:
-    """Copy a journal while others write to it, and verify the copy. Exits 1, without a copy, if it does not verify.
+    """Copy a journal while others write to it, and verify the copy. Exit code 1: it did not verify, and is gone.
 
     The copy holds every event written before it began, and no erased text. It is a journal like any other.
 

@@ -313,6 +313,13 @@ def test_doctor_tells_a_file_that_is_no_journal(run, tmp_path, monkeypatch):
     assert run("doctor", "--journal", tmp_path / "new.db")[0] == 0
 
 
+def test_an_erasure_whose_text_others_hold_says_so(run, journal):
+    """It speaks of commitments, in place of no text and no byte that were erased."""
+    code, out, _ = run("redact", journal, "-s", OURS, "--page", "p13", "--yes")
+    assert code == 0 and "9 commitments, and no text, since other sessions hold the same: erased" in out
+    assert "still held by demo-lru" in out and "0 texts" not in out
+
+
 def test_a_page_in_one_file_tells_how_far_it_is(journal):
     """A session of many turns takes long to pack: each turn is told, of all."""
     from clawvm_es.web.export import export

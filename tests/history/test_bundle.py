@@ -354,3 +354,11 @@ def test_plain_ed25519_agrees_with_cryptography(secret, text, bit):
     assert tool.ed25519_verify(public, text, bytes(signature))
     signature[bit // 8] ^= 1 << bit % 8
     assert not tool.ed25519_verify(public, text, bytes(signature))
+
+
+def test_a_missing_key_or_bundle_is_named(tmp_path: Path) -> None:
+    """The checker says which file it could not read, and why, in one line without an error's number."""
+    command = [sys.executable, str(TOOL), str(tmp_path / "none"), "--key", str(tmp_path / "none.pub")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"verify_bundle: {tmp_path / 'none.pub'}: No such file or directory\n"
