@@ -39,7 +39,7 @@ def disk_error(error: OSError, what: str, hint: str = "") -> JournalError:
 
 
 def named(error: OSError, path: str | os.PathLike[str]) -> OSError:
-    """The system's error under the name of a file, where it names none; an error of ours stays as it is."""
+    """Return an error of the system with the name of a file, if it has none; any other error is unchanged."""
     if error.errno is None or error.filename is not None:
         return error
     return type(error)(error.errno, error.strerror, os.fspath(path))

@@ -143,7 +143,7 @@ def _files_of(paths: Sequence[str], latest: bool, name: str | None, reimport: st
 
 
 def _say_passed_over(folders: Sequence[str], journal: str) -> None:
-    """Say which files of folders that were named were not looked at, beside the journal and what stands with it."""
+    """Name the files in folders that were not looked at, except the journal and the files beside it."""
     from clawvm_es.cli.output import counted, say
     from clawvm_es.importers.importing import passed_over
 
@@ -152,7 +152,7 @@ def _say_passed_over(folders: Sequence[str], journal: str) -> None:
     if left:
         names = ", ".join(left[:SHOWN]) + (", …" if len(left) > SHOWN else "")
         say(
-            f"{counted(len(left), 'file')} not looked at, since no recording ends so: {names}",
+            f"{counted(len(left), 'file')} not looked at, since their names do not end like a recording's: {names}",
             "name a file to read it",
         )
 

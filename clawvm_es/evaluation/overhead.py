@@ -110,7 +110,7 @@ def _page(number: int, page_type: PageType, turn: int) -> e.PageWritten:
 
 
 def _turns(its: Workload, name: str) -> Iterator[list[e.Input]]:
-    """The inputs as a run is given them, in turns; what comes before the first one stands with it."""
+    """The inputs of a run, turn by turn; those before the first turn belong to it."""
     turn: list[e.Input] = []
     for events in steps(its, POLICIES[name], BUDGET_TOKENS):
         given = events[0]

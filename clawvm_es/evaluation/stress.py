@@ -57,7 +57,7 @@ def _starvation(script: Script) -> None:
 def _churn(script: Script) -> None:
     """Sixteen readings of about thirty tokens, all written anew in every turn.
 
-    Each turn needs three of them as they are now: of two the reading, of one what stands in full only.
+    Each turn needs the present content of three: the reading of two, and of one a text that only full holds.
     """
     pages: list[str | None] = [None] * GAUGES
     script.says(Author.USER, "Watch the gauges.")

@@ -88,7 +88,7 @@ def _walked(path: str) -> Iterator[str]:
 
 
 def passed_over(paths: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
-    """The files in folders that `find` leaves out, since their ending is none of a recording's."""
+    """The files in folders that `find` leaves out, since their names do not end like a recording's."""
     inside = (each for path in paths for each in _walked(os.fspath(path)))
     return tuple(dict.fromkeys(each for each in inside if not each.lower().endswith(SUFFIXES)))
 

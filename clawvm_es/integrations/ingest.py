@@ -225,7 +225,7 @@ def _open(journal: Journal, harness: Harness, start: Told) -> int:
 
 
 def _follow(journal: Journal, harness: Harness, transcript: str, whole: bool, found: Ingested) -> int:
-    """Take what is new in a transcript. One that is not there yet is none of our business."""
+    """Take what is new in a transcript; ignore one that does not exist yet."""
     if not os.path.isfile(transcript):
         if os.path.lexists(transcript):  # a pipe would be waited for, and of a folder all files be taken
             found.problems.append(f"{transcript}: this transcript is no file")

@@ -50,7 +50,7 @@ def put(text: str, table: str, name: str, value: object) -> str:
 
 
 def take(text: str, table: str, name: str) -> str:
-    """The text without the entry, which it has."""
+    """The text without the entry, which must be in it."""
     start = _after(text, 0)
     members = _members(text, start)
     into = _named(members, table)

@@ -95,7 +95,7 @@ def as_read(line: str) -> str:
 
 
 def _may_be_message(read: dict[str, Any]) -> bool:
-    """Tell whether the library takes an object for what it is, and tells what is wrong with it by the whole line."""
+    """Tell whether an object has the form of a message that the library accepts."""
     if read.get("jsonrpc") != "2.0" or "method" not in read:
         return read.get("jsonrpc") == "2.0"
     params = read.get("params")

@@ -269,7 +269,7 @@ def _key_bytes(key: str) -> bytes:
 
 
 def id_bytes(session_id: str) -> bytes:
-    """UTF-8 of a session id; raises `UsageError` for an empty one, and for what is no text."""
+    """UTF-8 of a session id; raises `UsageError` for an empty id, and for a value that is no text."""
     encoded = _encoded("session id", session_id)
     if not encoded:
         raise UsageError("a session id must not be empty")
@@ -277,7 +277,7 @@ def id_bytes(session_id: str) -> bytes:
 
 
 def _encoded(what: str, value: object) -> bytes:
-    """UTF-8 of a text; raises `UsageError` for what is none."""
+    """UTF-8 of a text; raises `UsageError` for any other value."""
     try:
         return str(value).encode()
     except UnicodeEncodeError as error:

@@ -21,7 +21,7 @@ def words(turn: int, event_type: str, schema_version: int) -> bytes:
 
 
 def link(digest: bytes, before_data: bytes, data: bytes) -> bytes:
-    """The digest after one more decision; there is one way to take apart what is hashed."""
+    """The digest after one more decision; the hashed bytes can be split in one way only."""
     return sha256(digest + before_data + data).digest()
 
 

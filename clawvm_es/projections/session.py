@@ -202,7 +202,7 @@ class SessionFold:
         self.by_type[page_type] = self.by_type.get(page_type, 0) + 1
 
     def usage_of(self, model: int | None) -> ModelUsage:
-        """The usage of a model by its ordinal; what is counted on it stands in the row at the end."""
+        """The usage of a model by its ordinal; what is added to it is written to the row at the end."""
         if not self.by_model:
             self.by_model = USAGES.decode(self.row.usage_by_model)
         return self.by_model.setdefault(str(model or 0), ModelUsage())

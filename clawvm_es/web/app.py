@@ -116,7 +116,7 @@ class App:
         return Response(PAGE.read_bytes(), media_type="text/html; charset=utf-8")
 
     async def _file(self, request: Request) -> Response:
-        """A file of the package's own; what is asked for is compared with their names, and never joined to a path."""
+        """One of the package's own files; the requested name is compared with theirs, never joined to a path."""
         files = {path.relative_to(STATIC).as_posix(): path for path in STATIC.rglob("*") if path.is_file()}
         found = files.get(request.path_params["name"])
         if found is None or found == PAGE:
@@ -133,7 +133,7 @@ async def _told(journal: str, answer: Callable[[], Mapping[str, Any]], wrong: in
 
 
 def _tried(journal: str, answer: Callable[[], Mapping[str, Any]], wrong: int) -> Response:
-    """An answer, or why there is none; what no code of ours expects is the journal's where that is damaged."""
+    """The answer, or the reason for none; an unexpected error is blamed on the journal if it is damaged."""
     try:
         found = answer()
         return Response(encode(found), 202 if "progress" in found else 200, media_type="application/json")

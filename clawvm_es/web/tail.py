@@ -51,9 +51,9 @@ def message(name: str, data: dict[str, Any]) -> bytes:
 
 
 def _stamp(journal: str) -> tuple[int, ...] | None:
-    """Marks that change when a journal in a file does; None where the journal is none.
+    """Marks that change when a journal's file does; None for a journal that is no file.
 
-    An empty write-ahead log is none: each reader of a closed journal makes one, and takes it away again.
+    An empty write-ahead log counts as absent: each reader of a closed journal makes one, and removes it.
     """
     found: list[int] = []
     try:

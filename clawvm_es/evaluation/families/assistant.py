@@ -70,7 +70,7 @@ def write(script: Script, dice: Random, parameters: Assistant) -> None:
 
 @attrs.define
 class _Wish:
-    """A preference as it stands: its page, its value, and what is said only in full."""
+    """A preference: its page, its value, and the text that only its full level holds."""
 
     page_id: str
     value: str

@@ -146,7 +146,7 @@ def number(value: Any) -> str:
 
 
 def _colours(chart: Chart) -> list[int]:
-    """A policy has the same colour in all charts; other series take what is left, in their order."""
+    """A policy has the same colour in all charts; other series take the remaining colours, in order."""
     return _colours_of(chart.series)
 
 

@@ -179,7 +179,7 @@ def _text(text: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """Our own sentences: what stands between backticks is code."""
+    """Our own sentences; text between backticks is code."""
     parts = _text(text).split("`")
     if len(parts) % 2 == 0:
         return _text(text)

@@ -41,7 +41,7 @@ def escaped(text: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """Our own sentences: what stands between backticks is code."""
+    """Our own sentences; text between backticks is code."""
     parts = clean(text).split("`")
     if len(parts) % 2 == 0:
         return escaped(text)

@@ -133,7 +133,7 @@ def _streamed(events: Sequence[Document]) -> tuple[Document, bool]:
 
 
 def _told(usage: Mapping[str, object]) -> dict[str, object]:
-    """Counts that the end of a stream tells; it says null for what only its beginning told."""
+    """Token counts at the end of a stream; a count that only its beginning gave is null there."""
     return {name: count for name, count in usage.items() if count is not None}
 
 

@@ -124,7 +124,7 @@ class Proxy:
         await self._exchange(scope, sent, receive, send, prepared if path in SHAPES else None)
 
     async def _prepared(self, scope: Scope, shape: Shape, body: bytes, *, asks: bool) -> Prepared | None:
-        """Make the next request of what came; None where it is not understood, or we fail."""
+        """Make the next request from the client's; None if it is not understood, or if this fails."""
         if any(name == b"content-encoding" for name, _ in scope["headers"]):
             self.told("encoding", f"a request of {shape.name} that is compressed went on as it came")
             return None

@@ -24,7 +24,7 @@ _SYSTEM: Final = frozenset(("system", "developer"))
 
 
 def _content(message: Fields, name: str = "content") -> tuple[list[str], tuple[Image, ...], tuple[Skip, ...]]:
-    """The texts, the images and what is neither in a content."""
+    """The texts, the images and the other parts of a content."""
     texts: list[str] = []
     shown: list[Image] = []
     skipped: list[Skip] = []

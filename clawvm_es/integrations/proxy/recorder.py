@@ -274,7 +274,7 @@ def _note_page(history: History, recording: Recording, step: Step, outcome: Outc
 
 
 def _free_name(journal: Journal, name: str) -> str:
-    """A name that no session has: one that a proxy recorded before is left as it is."""
+    """A name that no session has yet; sessions that a proxy recorded before are left alone."""
     names = chain((name,), (f"{name}#{number}" for number in count(2)))
     return next(each for each in names if journal.opened(each) is None)
 

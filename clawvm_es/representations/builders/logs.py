@@ -53,7 +53,7 @@ def _scan(text: str, lines: Sequence[str]) -> _Scan:
 
 
 def _kinds(text: str) -> list[bytes]:
-    """Of each line what is left when every number and every long hexadecimal id becomes ``0``."""
+    """Each line with every number and every long hexadecimal id replaced by ``0``."""
     data = text.encode("utf-8", "surrogatepass")
     kept, at = [], 0
     for found in _LONG.finditer(data.translate(_HEXADECIMAL)):

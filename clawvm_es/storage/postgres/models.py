@@ -229,7 +229,7 @@ def _json(cells: Sequence[Any]) -> str:
 
 
 def _make_views(line: Line, spec: ModelSpec) -> None:
-    """Make the views of this version, if the schema is ours; one that others built upon stays as it is."""
+    """Make the views of this version, if the schema is ours; a view on which others depend stays as it is."""
     if not line.value(_MAY_MAKE):
         return
     for table in spec.tables:

@@ -46,7 +46,7 @@ def check(path: str, connect: Connect = sqlite3.connect) -> None:
 
 
 def _agree(path: str, connect: Connect) -> bool:
-    """Tell whether the last event of the file alone is there with its log, too; true where there is none to read."""
+    """Tell whether the file's last event is there with its write-ahead log, too; True if the file has none."""
     try:
         with closing(opening.connect_alone(path, connect)) as alone:
             last = _last(alone) if _is_ours(alone) else None
@@ -64,7 +64,7 @@ def _agree(path: str, connect: Connect) -> bool:
 
 
 def _tell(error: sqlite3.Error, path: str) -> None:
-    """Raise `DiskFailed` for an error of the disk, which may not come a second time; a short file is none."""
+    """Raise `DiskFailed` for an error of the disk, which may not recur; a short file is no such error."""
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith("SQLITE_IOERR") and name != "SQLITE_IOERR_SHORT_READ":
         raise opening.translate(error, path) from error
@@ -84,7 +84,7 @@ def _last(db: sqlite3.Connection) -> tuple[str, int, bytes] | None:
 
 
 def _is_ours(db: sqlite3.Connection) -> bool:
-    """Tell whether the tables that are asked are as made: else asking may run what is not ours."""
+    """Tell whether the queried tables are as made by this program; others might run foreign code."""
     watched.distrust(db)
     ours = schema.objects(schema.format_of(db))
     found = foreign.definitions(db, _TABLES)

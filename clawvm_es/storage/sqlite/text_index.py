@@ -214,7 +214,7 @@ def missing(
 
 
 def fill(connection: sqlite3.Connection, prefix: str = LIVE) -> bool:
-    """Index the next piece of what is missing; whether that was all."""
+    """Index the next part of the missing texts; returns True if none is left."""
     with closing(missing(connection, last_indexed(connection, prefix))) as rest:
         piece = next(rest, [])
     _put(connection, prefix, piece)

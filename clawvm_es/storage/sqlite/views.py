@@ -37,7 +37,7 @@ def _text_of(commitment: str) -> str:
 
 
 def _with_inherited(columns: str, which: str) -> str:
-    """SQL for what is made of some events, of those that a fork has of its parents, too."""
+    """SQL for rows made of events, including those that a fork inherits from its parents."""
     return f"""
 SELECT session_id, {columns}
 FROM events WHERE {which}

@@ -52,7 +52,7 @@ class TransactionLaws:
         assert log.append("c", [budget(6)]).seq == 5
 
     def test_a_conflict_inside_a_transaction_can_be_handled_there(self, log: EventLog) -> None:
-        """A refused append leaves the transaction as it was; the block may go on."""
+        """A refused append leaves the transaction as it was; the block may continue."""
         with log.transaction() as transaction:
             transaction.append("a", [budget(1)])
             try:
