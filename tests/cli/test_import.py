@@ -192,6 +192,7 @@ def test_files_that_are_not_looked_at_are_named(run, session, tmp_path):
         (folder / name).write_text("no session")
     code, out, err = run("import", folder, "-j", folder / "j.db")
     assert code == 0 and "1 file: 0 sessions, 1 as they were" in out
-    said = f"4 files not looked at, since their names do not end like a recording's: {folder / 'README.md'}, {folder / 'a.txt'}, "
+    why = "since their names do not end like a recording's"
+    said = f"4 files not looked at, {why}: {folder / 'README.md'}, {folder / 'a.txt'}, "
     assert said in err and "c.txt" not in err and "j.db" not in err and err.count("\n") == 1
     assert run("import", folder / "s.jsonl", "-j", folder / "j.db")[2] == ""
