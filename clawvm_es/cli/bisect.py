@@ -66,11 +66,15 @@ def bisect(
     """
     from clawvm_es.cli.output import emit, progress
     from clawvm_es.history import bisect as search
+    from clawvm_es.history.expressions import pages_named
+    from clawvm_es.views.held import require_pages
     from clawvm_es.views.reading import version_named
 
     ask = _question(expression, fault, file, page)
     with views.opened(journal) as log:
         session_id = views.chosen(log, session)
+        require_pages(log, session_id, () if expression is None else pages_named(expression))
+        require_pages(log, session_id, () if page is None else (page,))
         first, last = (None if text is None else version_named(log, session_id, text) for text in (good, bad))
         if ask is None:
             found = search.first_fault(log, session_id, _fault_type(fault or ""), page, first, last)

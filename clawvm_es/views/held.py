@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -73,10 +73,15 @@ def _page(row: PageRow, title: str | None) -> dict[str, Any]:
     return dict(zip(_SHOWN, _cells(row), strict=True)) | {"levels": msgspec.json.decode(row.levels), "title": title}
 
 
-def require_page(log: EventLog, session_id: str, page_id: str) -> None:
-    """Raise `UsageError` if a session never had a page."""
+def require_pages(log: EventLog, session_id: str, page_ids: Iterable[str]) -> None:
+    """Raise `UsageError` for the first page that a session never had."""
+    wanted = tuple(page_ids)
+    if not wanted:
+        return
     with models(log, session_id) as view:
-        if not any(row.page_id == page_id for row in view.rows(PAGE_TABLE, session_id)):
+        known = {row.page_id for row in view.rows(PAGE_TABLE, session_id)}
+    for page_id in wanted:
+        if page_id not in known:
             raise _no_page(session_id, page_id, "")
 
 

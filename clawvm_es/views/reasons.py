@@ -16,7 +16,7 @@ from clawvm_es.model.events import UNKNOWN_TOOL, PromptAssembled
 from clawvm_es.projections import decisions
 from clawvm_es.projections.rows import FaultRow
 from clawvm_es.projections.tables import FAULTS
-from clawvm_es.views.held import require_page
+from clawvm_es.views.held import require_pages
 from clawvm_es.views.reading import models, timed, version_at, versions_at, with_time
 from clawvm_es.views.titles import Titles
 from clawvm_es.views.words import brief, layout, standing, verdict
@@ -59,8 +59,7 @@ def trace(
     """The decisions of a session up to a version or of one turn; only those about one page, if given."""
     after, upto = versions_at(log, session_id, version, turn)
     titles = Titles(log)
-    if page is not None:
-        require_page(log, session_id, page)
+    require_pages(log, session_id, () if page is None else (page,))
     rows = [row for row in decisions(log, session_id, upto, after) if page in (None, row["page_id"])]
     titles.load(session_id, (row["page_id"] for row in rows))
     found = [
