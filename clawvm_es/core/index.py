@@ -35,8 +35,8 @@ def priority_of(key: int) -> int:
 class Index:
     """The steps of all pages but arrivals, sorted; `turn` is the turn that the next assembly belongs to.
 
-    `waiting` are pages that changed and are not ranked yet; the keeper of the index puts or drops them. `early` are
-    calls that were not known when pages of their results were ranked.
+    `waiting` are pages that changed and are not ranked yet; the keeper of the index puts or drops them. `results` are
+    the pages ranked so far by the call whose result they are, kept where it matters that a result is a copy.
     """
 
     __slots__ = (
@@ -52,7 +52,7 @@ class Index:
         "_recency_weight",
         "_together",
         "bounds_utility",
-        "early",
+        "results",
         "steps",
         "turn",
         "waiting",
@@ -72,7 +72,7 @@ class Index:
         self.turn = turn
         self.steps: list[Step] = []
         self.waiting: dict[str, None] = {}
-        self.early: dict[int, None] = {}
+        self.results: dict[int, tuple[str, ...]] = {}
         self._entries: dict[str, list[Step]] = {}
         self._facts: dict[str, _Facts] = {}
         self._calendar: dict[int, dict[str, None]] = {}

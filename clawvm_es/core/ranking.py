@@ -132,8 +132,10 @@ def put(state: State, index: Index, page: Page) -> None:
     if not state.holdable(page):
         return
     rule = RULES[state.profile.rule]
-    if rule.knows_copies and page.origin.call is not None and page.origin.call not in state.calls:
-        index.early[page.origin.call] = None
+    if rule.knows_copies and page.origin.call is not None:
+        known = index.results.get(page.origin.call, ())
+        if page.page_id not in known:
+            index.results[page.origin.call] = (*known, page.page_id)
     if rule.whole_results:
         index.put(page.page_id, page.number, in_full(page, ABSENT), scored(state, page), page.last_used)
         return
@@ -167,12 +169,8 @@ def reindex(state: State, page: Page) -> None:
 
 def reindex_copy(state: State, call: Call) -> None:
     """Tell the index, if there is one, that a result is a copy, of which it may have ranked pages before."""
-    index = state.index
-    if index is None or (call.page_id is None and call.call not in index.early):
-        return
-    for page in state.pages.values():
-        if page.origin.call == call.call:
-            reindex(state, page)
+    for page_id in state.index.results.get(call.call, ()) if state.index is not None else ():
+        reindex(state, state.pages[page_id])
 
 
 def unindex(state: State, page: Page) -> None:
