@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
-from clawvm_es.cli.options import Whole, json_option
+from clawvm_es.cli.options import Whole, complete_names, json_option
 
 
 @click.command()
 @click.argument("folder", type=click.Path(), metavar="DIR")
-@click.argument("question", required=False, metavar="[SQL]")
+@click.argument("question", required=False, metavar="[SQL|NAME]", shell_complete=complete_names)
 @click.option("--turn", type=Whole(0), default=0, metavar="N", help="Of ready questions: after this turn.")
 @json_option
 def catalogue(folder: str, question: str | None, turn: int, as_json: bool) -> None:
@@ -27,9 +29,14 @@ def catalogue(folder: str, question: str | None, turn: int, as_json: bool) -> No
     """
     from clawvm_es.cli.output import counted, emit
     from clawvm_es.cli.tables import table
+    from clawvm_es.errors import UnreadableInput
     from clawvm_es.views.lake import QUESTIONS
     from clawvm_es.views.lake import catalogue as ask
 
+    if not os.path.isdir(folder):
+        raise UnreadableInput(
+            f"{folder}: there is no such folder", hint="clawvm export JOURNAL --as parquet -o DIR makes it"
+        )
     if question is None:
         known = {name: told for name, (told, _) in QUESTIONS.items()}
         emit({"questions": known}, list(table(known.items(), ("question", "answer"))), as_json)

@@ -135,6 +135,12 @@ def _parts() -> Iterable[str]:
     return (*PARTS, ALL)
 
 
+def _questions() -> Iterable[str]:
+    from clawvm_es.views.lake import QUESTIONS
+
+    return QUESTIONS
+
+
 def _families() -> Iterable[str]:
     from clawvm_es.evaluation.families import FAMILIES
 
@@ -156,6 +162,7 @@ _NAMES: Final[Mapping[str, Callable[[], Iterable[str]]]] = {
     "parts": _parts,
     "policies": _evaluated,
     "prices": _prices,
+    "question": _questions,
     "renderer": _renderers,
     "renderers": lambda: ("messages", "frames"),
     "types": _events,

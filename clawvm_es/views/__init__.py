@@ -2,7 +2,8 @@
 
 Each view is a function of a log (or of an operation's outcome). It returns dicts, lists, texts and numbers that
 `json.dumps` accepts; `clawvm VERB --json` prints them. A view does not write, and knows no terminals or options.
-Times are ISO 8601 in UTC; wherever a page is named, its title is given too. Modules load when a view is first used.
+Times are ISO 8601 in UTC, beside `at`, which is in microseconds; wherever a page is named, its title is given too.
+Modules load when a view is first used.
 """
 
 from __future__ import annotations

@@ -317,6 +317,7 @@ def test_names_that_the_program_knows_are_completed(journal):
     assert offered("replay", "--without", "sta") == ["staging"]
     assert offered("whatif", journal, "--without", "floors,sta") == ["floors,staging"]
     assert offered("replay", "--renderer", "messages/1:a") == ["messages/1:anthropic"]
+    assert offered("catalogue", "lake", "rules") == ["rules-missing"]
     assert offered("eval", "tier") == ["tier1", "tier2"]
     assert offered("eval", "--family", "run") == ["runbook"] and "oracle" in offered("eval", "--policy", "")
     assert offered("eval", "--renderer", "") == ["messages", "frames"]

@@ -274,6 +274,10 @@ def test_verify_names_what_was_changed_by_hand(run, journal, change, names):
         (["bisect", "{journal}", "-s", "demo-c", "--when", "absent(p999)"], "has no page p999 (clawvm pages JOURNAL"),
         (["bisect", "{journal}", "-s", "demo-c", "--when", "turn > 3 and page.plan.dirty"], "has no page plan"),
         (["bisect", "{journal}", "-s", "demo-c", "--fault", "refetch", "--page", "p999"], "has no page p999"),
+        (
+            ["catalogue", "no-lake"],
+            "no-lake: there is no such folder (clawvm export JOURNAL --as parquet -o DIR makes it)",
+        ),
         (["sessions", "{journal}", "--since", "yesterday"], "'yesterday' is no day such as 2026-11-27."),
         (["pg", "init", "j.db"], "'j.db' is no URL of PostgreSQL (postgresql://USER@HOST/DATABASE)"),
         (["replay", "missing.jsonl", "-j", "{new}"], "missing.jsonl"),

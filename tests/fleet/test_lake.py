@@ -199,6 +199,6 @@ def test_a_table_that_fits_is_one_group(tmp_path, rows, groups) -> None:
 def test_the_mark_of_a_lake_says_its_format(tmp_path) -> None:
     """It is written once, first, and other files are kept out only where it is missing."""
     files.write(str(tmp_path / "lake"), "one", {}, {})
-    assert (tmp_path / "lake" / "lake.json").read_bytes() == b'{"format":1}\n'
+    assert (tmp_path / "lake" / "lake.json").read_bytes() == b'{"format":1,"manifests":true}\n'
     (tmp_path / "lake" / "notes.txt").write_text("x")
     files.write(str(tmp_path / "lake"), "two", {}, {})
