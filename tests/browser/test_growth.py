@@ -44,6 +44,33 @@ def test_what_comes_while_the_last_growth_is_fetched_is_shown(browser: Any, tmp_
             assert tab.place == "/s/live/t/3" and "three" in tab.text("#prompt")
 
 
+def test_growth_leaves_what_a_person_reads_and_writes(browser: Any, tmp_path: Path) -> None:
+    """The prompt of an earlier turn stays where it was scrolled to, and a field keeps its words and the keyboard."""
+    path = tmp_path / "j.db"
+    with Journal.open(path) as journal, journal.session("live", counter="lines4") as session:
+        for number in range(20):
+            session.write_page("evidence", f"page {number}\n" * 30, author="tool")
+        session.assemble()
+        session.assemble()
+        for tab in opened_tab(browser, serving(path)):
+            scrolled = "document.querySelector('#prompt').scrollTop"
+            tab.go("/s/live/t/1?pane=whatif").run(f"{scrolled} = 400")
+            field = tab.page.locator("#inspector [name=budget]")
+            field.press_sequentially("6")
+            for turns, key in ((3, "0"), (4, "0")):
+                session.user_says("and now?")
+                session.assemble()
+                tab.page.wait_for_function("(turns) => document.body.app.timeline.turns === turns", arg=turns)
+                tab.rest().page.keyboard.press(key)
+            assert tab.run(scrolled) == 400 and tab.page.input_value("#inspector [name=budget]") == "600"
+            assert tab.text("#pill") == "2 new turns" and tab.place == "/s/live/t/1?pane=whatif"
+            tab.go("/s/live/t/1?pane=events").run("document.querySelector('#inspector li').dataset.read = 'yes'")
+            session.user_says("and then?")
+            session.assemble()
+            tab.page.wait_for_function("() => document.body.app.timeline.turns === 5")
+            assert tab.rest().run("document.querySelector('#inspector li').dataset.read") == "yes"
+
+
 @pytest.mark.parametrize("turns", [2, 9], ids=["shorter", "longer"])
 def test_a_journal_in_the_place_of_the_one_that_is_open_is_shown(browser: Any, tmp_path: Path, turns: int) -> None:
     """It is told that there is another one, and nothing of the one before is left among its turns."""
@@ -53,8 +80,8 @@ def test_a_journal_in_the_place_of_the_one_that_is_open_is_shown(browser: Any, t
     for tab in opened_tab(browser, serving(path)):
         tab.go("/s/live/t/2").page.wait_for_timeout(500)
         os.replace(other, path)
-        tab.page.locator("#said", has_text="another journal").wait_for(timeout=5_000)
-        assert tab.rest().place == "/s/live/t/2" and tab.run("document.body.app.timeline.turns") == turns
+        tab.page.locator("#said", has_text="another journal").wait_for(timeout=9_000)
+        assert tab.rest().place == "/s/live/t/2" and tab.run("document.body.app.timeline?.turns") == turns
         tab.said.clear()  # the browser's own line, of an event that is not there any more
         assert "another 1" in tab.text("#prompt") and "step" not in tab.text("#main")
 

@@ -350,11 +350,10 @@ export class App {
     const {place} = this;
     const asked = this.answer?.turn === place.turn && this.answer.head.version === this.timeline.head.version ? this.answer : await this.source.once(asks.turn(place.session, place.turn));
     if (step !== this.step) return;
-    if (asked !== this.answer) {
-      this.answer = asked;
-      this.prompt.show(asked, this.timeline, place.page);
-      this.proof(asked);
-    } else this.prompt.choose(place.page);
+    const known = this.answer;
+    this.answer = asked;
+    if (asked === known || (known && told(asked) === told(known))) this.prompt.choose(place.page);
+    else this.prompt.show(asked, this.timeline, place.page), this.proof(asked);
     this.twins();
     await this.pane(step);
     if (step === this.step && place.turn < this.timeline.turns) this.source.once(asks.turn(place.session, place.turn + 1)).catch(() => {});
@@ -367,7 +366,7 @@ export class App {
 
   async pane(step) {
     const render = PANES.find(([name]) => name === this.place.pane)?.[2], box = $('inspector');
-    if (!render) return;
+    if (!render || (this.growing && box.querySelector('input:focus, select:focus'))) return; // a person writes there
     box.setAttribute('aria-busy', 'true');
     let nodes;
     try {
@@ -379,8 +378,9 @@ export class App {
     }
     if (step !== this.step) return;
     if (box.dataset.of && box.dataset.of !== this.place.pane) box.scrollTop = 0; // before it is filled: after it, all would be laid out
-    const held = box.contains(document.activeElement);
-    box.replaceChildren(...[nodes].flat(Infinity).filter((node) => node != null && node !== false && node !== ''));
+    const held = box.contains(document.activeElement), fresh = h('div', {}, nodes);
+    if (this.growing && box.dataset.of === this.place.pane && fresh.textContent === box.textContent) return box.setAttribute('aria-busy', 'false'); // what is read stays
+    box.replaceChildren(...fresh.childNodes);
     if (held) box.focus({preventScroll: true});
     box.dataset.of = this.place.pane;
     box.setAttribute('aria-busy', 'false');
@@ -456,6 +456,7 @@ export class App {
   async replaced() {
     this.leave();
     await this.arrive();
+    if (!this.timeline) await new Promise((done) => setTimeout(done, AGAIN_MS)), await this.arrive(); // its files were still on their way
     this.say('another journal took the place of the one that was shown', 6000);
   }
 
@@ -638,6 +639,9 @@ export class App {
     this.go({what: place.what?.policy === policy ? null : {policy}, pane: place.what?.policy === policy ? place.pane : 'whatif'}, true);
   }
 }
+
+/** What an answer tells of its turn, however far the session was when it was asked. */
+const told = (answer) => JSON.stringify({...answer, head: null, turns: null});
 
 const settingName = (what) => {
   if (what.policy && !what.budget) return `As ${what.policy}`;
