@@ -37,9 +37,12 @@ _FILES: Final = frozenset(
     ("file", "compact_file_reference", "pdf_reference", "edited_text_file", "selected_lines_in_ide")
 )
 _NAMES: Final = frozenset(
-    ("type", "hookName", "hookEvent", "toolUseID", "command", "displayPath", "uuid", "reminderType")
+    (
+        *("type", "hookName", "hookEvent", "toolUseID", "command", "displayPath", "uuid", "reminderType"),
+        *("encrypted_content", "encrypted_index"),
+    )
 )
-"""Fields that say what an attachment is, not what it says."""
+"""Fields that say what an attachment is, not what it says, and those that only the provider reads."""
 
 
 def steps(row: Fields, lines: Lines, at_us: int) -> list[Step]:

@@ -77,6 +77,7 @@ def answer(message: Fields, cwd: str) -> Answer:
             found.thinking.append(block.text("thinking"))
         elif kind.endswith("_tool_result"):
             found.results.append((block.ident("tool_use_id"), "\n".join(said(block.raw.get("content")))))
+            found.skipped[Skip.ENCRYPTED] += sum("encrypted_content" in each for each in block.objects("content"))
         else:
             found.skipped[Skip.THINKING if kind in _THINKING else Skip.UNKNOWN_BLOCK] += 1
     return found

@@ -155,7 +155,8 @@ def _home(session: _Session, row: Fields) -> Run:
     if started_by:
         return session.agents.setdefault(started_by, Run(cwd=session.main.cwd))
     if not row.flag("isSidechain"):
-        return session.main
+        named = row.text("agentId") if row.text("type") == "content-replacement" else ""
+        return session.agents.get(named, session.main)
     uuid, parent = row.text("uuid"), row.text("parentUuid")
     agent_id = row.text("agentId") or session.sidechains.get(parent) or uuid[:8] or "sidechain"
     session.sidechains[uuid] = agent_id

@@ -64,6 +64,13 @@ class Results:
         elif call_id and call_id not in self.out:
             self.others[call_id] = tokens
 
+    def replaced(self, call_id: str, tokens: int) -> None:
+        """Note that a result that came last is another text, of so many tokens more."""
+        self.grown += tokens
+        for known in (self.sizes, self.others):
+            if call_id in known:
+                known[call_id] += tokens
+
     def changed(self, gone: Iterable[str] = ()) -> None:
         """Note a row that changed the context; the results of some calls are gone for good."""
         self.asked = 0

@@ -47,8 +47,11 @@ NO_STATE: Final[Mapping[str, Skip]] = MappingProxyType(
             ("mode", "permission-mode", "agent-setting", "worktree-state", "atis-latch"), Skip.SETTING_CHANGE
         ),
         **dict.fromkeys(("tool_progress", "stream_event", "tool_use_summary", "keep_alive"), Skip.PROGRESS),
-        **dict.fromkeys(("attribution-snapshot", "content-replacement"), Skip.CUSTOM),
-        **dict.fromkeys(("rate_limit_event", "auth_status", "prompt_suggestion", "cost-state"), Skip.SYSTEM_NOTICE),
+        **dict.fromkeys(("attribution-snapshot", "marble-origami-snapshot"), Skip.CUSTOM),
+        **dict.fromkeys(
+            ("rate_limit_event", "auth_status", "prompt_suggestion", "cost-state", "speculation-accept"),
+            Skip.SYSTEM_NOTICE,
+        ),
         **dict.fromkeys(("api-request", "api-request-blob", "api-request-shape", "tools-used"), Skip.MIRRORED),
         "pr-link": Skip.PR_LINK,
         "hook_progress": Skip.HOOK_PROGRESS,
@@ -57,6 +60,8 @@ NO_STATE: Final[Mapping[str, Skip]] = MappingProxyType(
     }
 )
 """Rows that hold nothing the model saw, by type (of progress rows that of their data), and why they are counted."""
+_BY_PEOPLE: Final = ("", "human")
+"""Origins of rows that are the user's own words."""
 RESUMED: Final = "No response requested."
 """The answer that Claude Code makes up where it resumes a session."""
 
@@ -104,6 +109,7 @@ class Run:
     cwd: str = ""
     compacted: bool = False  # a boundary came, and its summary has not
     resumed: str = ""  # the row that says that the session was resumed, until an answer comes
+    stubs: dict[str, str] = attrs.field(factory=dict)  # calls → what the model saw in place of their results
     commands: dict[str, str] = attrs.field(factory=dict)  # rows of slash commands → the command
     seen: dict[str | bytes, str] = attrs.field(factory=dict)  # ids of rows, digests of what they say → the first id
 
@@ -125,6 +131,11 @@ class Run:
             self._attachment(row)
         elif kind == "queue-operation":
             self._queued(row)
+        elif kind == "content-replacement":
+            self._replaced(row)
+        elif kind == "marble-origami-commit":
+            told = [data.text(f"{end}ArchivedUuid") for end in ("first", "last")]
+            self._took_rows(row, self.tree.segment(*told), data.text("summaryContent") or data.text("summary"))
         else:
             self.into.skip(NO_STATE.get(kind, Skip.UNKNOWN_RECORD))
 
@@ -283,6 +294,8 @@ class Run:
             for reason, times in result.skipped.items():
                 self.into.skip(reason, times)
             call_id = block.ident("tool_use_id")
+            if call_id in self.stubs:
+                result = attrs.evolve(result, text=self.stubs[call_id], images=())
             self._came(rough(result.text) + IMAGE_TOKENS * len(result.images), call_id)
             self.into.result(call_id, result.text, result.status, row.line, row.at_us, result.images)
         if not stands:
@@ -299,6 +312,8 @@ class Run:
             self.into.skip(Skip.META)
             return
         parts = [part_of(text) for text in texts]
+        if row.data.fields("origin").text("kind") not in _BY_PEOPLE:
+            parts = [attrs.evolve(part, said=Said.HARNESS) for part in parts]
         if any(part.name == CLEAR for part in parts):
             self._cleared(row)
             return
@@ -366,6 +381,8 @@ class Run:
         if subtype == "microcompact_boundary":
             self.tree.join(row.uuid, row.line, parent=row.parent)
             self._micro(row)
+        elif subtype == "snip_boundary":
+            self._took_rows(row, row.data.fields("snipMetadata").texts("removedUuids"))
         elif subtype == "local_command":
             self._local(row)
         else:
@@ -389,6 +406,40 @@ class Run:
         self.results.changed(named)
         dropped = self.into.calls_of(named)
         self.into.say(ContextDropped(Boundary.PRUNE, row.lines, row.at_us, dropped_calls=dropped, cut=Cut.MICRO))
+
+    def _replaced(self, row: Row) -> None:
+        """Take stubs that the model saw in place of results, whose rows have the whole text."""
+        for told in row.data.objects("replacements"):
+            call_id, text = told.text("toolUseId"), told.text("replacement")
+            if not (call_id and told.is_text("replacement")):
+                self.into.skip(Skip.CUSTOM)
+                continue
+            self.stubs[call_id] = text
+            before = self.into.replace(call_id, text)
+            if before is not None:
+                tokens = rough(text) - rough(before)
+                self.results.replaced(call_id, tokens)
+                self.files.grown += tokens
+            elif call_id in self.tree.standing():
+                self.tree.took_out([call_id])
+                self.results.changed([call_id])
+                dropped = self.into.calls_of([call_id])
+                lines, at_us = row.lines, row.at_us
+                self.into.say(ContextDropped(Boundary.PRUNE, lines, at_us, dropped_calls=dropped, cut=Cut.MICRO))
+                self.into.say(UserMessage(text, lines, at_us, harness=True))
+
+    def _took_rows(self, row: Row, uuids: Sequence[str], summary: str = "") -> None:
+        """Take rows out of the context; a summary may stand in their place."""
+        self.into.flush()
+        self.tree.join(row.uuid, row.line, parent=row.parent)
+        if not self.tree.took_rows(uuids):
+            self.into.skip(Skip.UNKNOWN_PARENT)
+            return
+        kept = self.tree.context()
+        self.results.changed()
+        self.into.say(ContextDropped(Boundary.PRUNE, row.lines, row.at_us, kept, cut=Cut.MICRO))
+        if summary.strip():
+            self.into.say(Summary(summary, row.lines, row.at_us))
 
     def _local(self, row: Row) -> None:
         """Take a command that Claude Code ran itself: the model sees its name and its output."""

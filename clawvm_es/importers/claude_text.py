@@ -36,7 +36,8 @@ _TAG = re.compile(rf"\s*<({'|'.join(_TAGS)})>(.*?)</\1>", re.DOTALL)
 _INJECTED = re.compile(
     r"\[Request interrupted|Caveat: The messages below|"
     r"<(?:command-|local-command-|bash-|system-reminder>|ide_|task-notification|user-prompt-submit-hook|"
-    r"session-start-hook|post-tool-use-hook|teammate-message)"
+    r"session-start-hook|post-tool-use-hook|teammate-message|cross-session-message|channel-message|channel source=|"
+    r"fork-boilerplate>|tick>|task-reminder|mcp-resource-update|mcp-polling-update)"
 )
 
 

@@ -106,6 +106,12 @@ class Tree:
         """Note that everything at a line left the context for good."""
         self._gone.add(line)
 
+    def took_rows(self, uuids: Iterable[str]) -> bool:
+        """Note that rows left for good; True if any of them is known."""
+        lines = {line for uuid in uuids if uuid in self._of for line in self._lines_of(uuid)}
+        self._gone |= lines
+        return bool(lines)
+
     def put_back(self, call_ids: Iterable[str]) -> None:
         """Note that results taken out earlier are back, if their calls are in the context."""
         for call_id in call_ids:

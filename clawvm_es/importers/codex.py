@@ -22,6 +22,7 @@ from typing import Final
 
 import attrs
 
+from clawvm_es.importers import images
 from clawvm_es.importers.codex_context import (
     NO_STATE_ITEMS,
     OUTPUTS,
@@ -42,7 +43,7 @@ from clawvm_es.importers.records import Record
 from clawvm_es.importers.streaming import lines_of, read_all
 from clawvm_es.observe.fields import Fields, arguments_of
 from clawvm_es.observe.signatures import canonical
-from clawvm_es.observe.steps import Lines, SystemMessage, Usage, UserMessage
+from clawvm_es.observe.steps import Image, Lines, SystemMessage, Usage, UserMessage
 
 NAME: Final = "codex"
 _MIRRORS: Final = (
@@ -50,13 +51,19 @@ _MIRRORS: Final = (
     "exec_command_end exec_command_output_delta terminal_interaction mcp_tool_call_begin mcp_tool_call_end "
     "web_search_begin web_search_end patch_apply_begin patch_apply_updated patch_apply_end image_generation_begin "
     "image_generation_end view_image_tool_call item_started item_completed context_compacted plan_update "
-    "dynamic_tool_call_request dynamic_tool_call_response raw_response_item hook_started hook_completed"
+    "dynamic_tool_call_request dynamic_tool_call_response raw_response_item hook_started hook_completed "
+    "agent_message_delta agent_message_content_delta agent_reasoning_delta agent_reasoning_raw_content_delta "
+    "reasoning_content_delta reasoning_raw_content_delta plan_delta"
 )
 _NOTICES: Final = (
     "task_started task_complete turn_started turn_complete turn_aborted error warning stream_error turn_diff "
     "thread_name_updated thread_settings_applied thread_goal_updated guardian_assessment guardian_warning "
     "sub_agent_activity entered_review_mode exited_review_mode undo_started undo_completed background_event "
-    "session_configured shutdown_complete deprecation_notice model_reroute "
+    "session_configured shutdown_complete deprecation_notice model_reroute model_verification safety_buffering "
+    "exec_approval_request apply_patch_approval_request elicitation_request request_user_input request_permissions "
+    "mcp_startup_update mcp_startup_complete mcp_list_tools_response list_skills_response skills_update_available "
+    "list_custom_prompts_response get_history_entry_response conversation_path turn_moderation_metadata "
+    "realtime_conversation_started realtime_conversation_realtime realtime_conversation_closed "
     "collab_agent_spawn_begin collab_agent_spawn_end collab_agent_interaction_begin collab_agent_interaction_end "
     "collab_waiting_begin collab_waiting_end collab_close_begin collab_close_end collab_resume_begin "
     "collab_resume_end"
@@ -70,6 +77,7 @@ _NO_STATE_ROWS: Final = MappingProxyType(
         "world_state": Skip.MIRRORED,
         "inter_agent_communication_metadata": Skip.META,
         "retained_context": Skip.META,
+        "security_risk_score": Skip.SYSTEM_NOTICE,
         "realtime_item": Skip.MIRRORED,
     }
 )
@@ -157,7 +165,8 @@ def _row(file: File, row: Fields, lines: Lines, at_us: int) -> None:
 def _meta(file: File, payload: Fields, lines: Lines, at_us: int) -> None:
     """Take identity and system prompt; a second such row names the session whose messages this one begins with."""
     session_id = payload.text("id") or payload.text("session_id")
-    ancestors = [payload.text(name) for name in ("forked_from_id", "parent_thread_id")]
+    spawned = payload.fields("source").fields("subagent").fields("thread_spawn").text("parent_thread_id")
+    ancestors = [payload.text("forked_from_id"), payload.text("parent_thread_id") or spawned]
     file.lineage.update(each for each in (session_id, *ancestors) if each)
     if file.session_id:
         if not file.resumed_from and session_id != file.session_id and not file.started_by:
@@ -288,7 +297,9 @@ def _output(file: File, kind: str, item: Fields, lines: Lines, at_us: int) -> No
 def _event(file: File, event: Fields, lines: Lines, at_us: int) -> None:
     kind, item = event.text("type"), event.fields("item")
     if kind == "user_message":
-        _told(file, event.text("message"), event.text("kind"), lines, at_us)
+        urls = (*event.texts("images"), *event.texts("local_images"))
+        shown = tuple(images.of_url(url) for url in urls if url)
+        _told(file, event.text("message"), event.text("kind"), lines, at_us, shown)
     elif kind == "item_completed" and item.text("type") == "UserMessage":
         texts = [block.text("text") for block in item.objects("content")]
         _told(file, "\n".join(text for text in texts if text), "", lines, at_us)
@@ -300,12 +311,12 @@ def _event(file: File, event: Fields, lines: Lines, at_us: int) -> None:
         file.into.skip(_EVENTS.get(kind, Skip.UNKNOWN_RECORD if kind else Skip.MALFORMED_RECORD))
 
 
-def _told(file: File, text: str, kind: str, lines: Lines, at_us: int) -> None:
+def _told(file: File, text: str, kind: str, lines: Lines, at_us: int, shown: tuple[Image, ...] = ()) -> None:
     """Take a prompt from an event; old versions also report injected texts as prompts."""
     if kind in ("user_instructions", "environment_context") or is_injected(text):
         file.into.skip(Skip.MIRRORED)
     else:
-        prompted(file, UserMessage(text, lines, at_us), file.by_item, file.by_event)
+        prompted(file, UserMessage(text, lines, at_us, images=shown), file.by_item, file.by_event)
 
 
 def _counted(file: File, info: Fields, lines: Lines, at_us: int) -> None:

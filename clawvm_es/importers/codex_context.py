@@ -23,6 +23,7 @@ KEPT_PROMPT_CHARS: Final = 80_000
 NO_STATE_ITEMS: Final = MappingProxyType(
     {
         "ghost_snapshot": Skip.FILE_HISTORY_SNAPSHOT,
+        "additional_tools": Skip.META,
         "configuration_update": Skip.SETTING_CHANGE,
         "compaction": Skip.ENCRYPTED,
         "compaction_summary": Skip.ENCRYPTED,
@@ -31,6 +32,16 @@ NO_STATE_ITEMS: Final = MappingProxyType(
 )
 """Items that are in no step → why."""
 OUTPUTS: Final = ("function_call_output", "custom_tool_call_output", "local_shell_call_output")
+
+
+@attrs.frozen
+class Before:
+    """The context as it was before a compaction, which a rollback may bring back."""
+
+    line: int
+    context: dict[int, None]
+    prompts: list[int]
+    standing: dict[str, int]
 
 
 @attrs.define
@@ -57,6 +68,8 @@ class File:
     by_event: Counter[str] = attrs.field(factory=Counter)  # prompts that no item has repeated yet
     context: dict[int, None] = attrs.field(factory=dict)  # lines that stand in the context, in order
     prompts: list[int] = attrs.field(factory=list)  # those that the user wrote
+    turns: list[int] = attrs.field(factory=list)  # lines of all prompts that were not rolled back
+    compactions: list[Before] = attrs.field(factory=list)
     standing: dict[str, int] = attrs.field(factory=dict)  # beginning of a harness text → its last line
     places: dict[str, int] = attrs.field(factory=dict)  # what an item says → its last line
     sizes: dict[int, int] = attrs.field(factory=dict)  # line of a prompt → characters
@@ -74,6 +87,7 @@ def prompted(file: File, prompt: UserMessage, others: Counter[str], own: Counter
         own[key] += 1
         say(file, prompt, prompt.text)
         file.prompts.append(prompt.lines.first)
+        file.turns.append(prompt.lines.first)
         file.sizes[prompt.lines.first] = len(prompt.text)
 
 
@@ -108,11 +122,15 @@ def joined(file: File, item: Fields) -> str:
 
 
 def rolled_back(file: File, prompts: int, lines: Lines, at_us: int) -> None:
-    """Take out the given number of last prompts, and everything after them."""
-    gone = file.prompts[-prompts:] if prompts else []
+    """Take out the given number of last prompts and everything after them; compactions after them are undone."""
+    gone = file.turns[-prompts:] if prompts else []
     if not gone:
         file.into.skip(Skip.SYSTEM_NOTICE)
         return
+    file.turns = file.turns[: -len(gone)]
+    while file.compactions and file.compactions[-1].line > gone[0]:
+        before = file.compactions.pop()
+        file.context, file.prompts, file.standing = before.context, before.prompts, before.standing
     _drop(file, Boundary.PRUNE, [line for line in file.context if line < gone[0]], lines, at_us)
 
 
@@ -178,6 +196,8 @@ def _new_text(file: File, role: str, text: str, lines: Lines, at_us: int) -> Non
 
 def _drop(file: File, boundary: Boundary, kept: list[int], lines: Lines, at_us: int) -> None:
     cut = Cut.COMPACT if boundary is Boundary.COMPACT else Cut.REWIND
+    if boundary is Boundary.COMPACT:
+        file.compactions.append(Before(lines.first, file.context, file.prompts, file.standing))
     file.into.say(ContextDropped(boundary, lines, at_us, kept_lines=frozenset(kept), cut=cut))
     file.ended = file.sealed = True
     file.context = dict.fromkeys(sorted(set(kept)))

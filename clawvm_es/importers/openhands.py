@@ -70,7 +70,9 @@ def _session(session: Fields) -> Transcript:
         state.into.began(at_us)
         if event.ident("id"):
             state.lines[event.ident("id")] = line
-        if event.text("kind"):
+        if _delegated(state, event):
+            state.into.skip(Skip.OTHER_MODEL_CALL)
+        elif event.text("kind"):
             openhands_sdk.add(state, event, line, at_us)
         elif event.text("observation"):
             _observation(state, event, line, at_us)
@@ -79,6 +81,17 @@ def _session(session: Fields) -> Transcript:
         else:
             state.into.skip(Skip.MALFORMED_RECORD)
     return state.into
+
+
+def _delegated(state: Session, event: Fields) -> bool:
+    """Tell whether an event is of another agent, which works for this one; only what it returns is seen."""
+    if state.delegated:
+        ended = event.text("observation") == "delegate" or event.ident("cause") == state.delegated
+        state.delegated = "" if ended else state.delegated
+        return not ended
+    if event.text("action") == "delegate" and event.text("source") == "agent":
+        state.delegated = event.ident("id")
+    return False
 
 
 # ------------------------------------------------------------------------------------------------- actions
@@ -224,7 +237,8 @@ def _result(state: Session, event: Fields, call_id: str, line: int, at_us: int) 
 def _text(event: Fields) -> str:
     """The text of an observation as the model sees it; a command's includes what its shell put around it."""
     told = event.fields("extras").fields("metadata")
-    return f"{told.text('prefix')}{event.text('content')}{told.text('suffix')}"
+    text = f"{told.text('prefix')}{event.text('content')}{told.text('suffix')}"
+    return text + openhands_sdk.ended(told) if event.text("observation") == "run" else text
 
 
 def _images(extras: Fields) -> tuple[Image, ...]:

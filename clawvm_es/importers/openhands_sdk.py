@@ -21,7 +21,10 @@ from clawvm_es.observe.steps import ContextDropped, Image, Lines, Summary, Syste
 
 _RESULTS: Final = frozenset(("ObservationEvent", "UserRejectObservation", "AgentErrorEvent"))
 _QUIET: Final = frozenset(
-    ("ConversationStateUpdateEvent", "CondensationRequest", "PauseEvent", "LLMCompletionLogEvent", "TokenEvent")
+    (
+        *("ConversationStateUpdateEvent", "CondensationRequest", "PauseEvent", "LLMCompletionLogEvent", "TokenEvent"),
+        *("ConversationErrorEvent", "HookExecutionEvent", "InterruptEvent", "StreamingDeltaEvent"),
+    )
 )
 KINDS: Final = _RESULTS | _QUIET | {"SystemPromptEvent", "MessageEvent", "ActionEvent", "Condensation"}
 """Kinds of events that are known."""
@@ -38,6 +41,7 @@ class Session:
     told: set[str] = attrs.field(factory=set)  # responses whose text is in a step
     counted: Usage = attrs.field(factory=Usage)  # of all answers so far, as events tell it
     forgotten: set[int] = attrs.field(factory=set)  # lines
+    delegated: str = ""  # the id of the action by which another agent works now
 
     def forget(self, ids: Iterable[str], summary: str, lines: Lines, at_us: int) -> None:
         """Take forgotten events out of the context; all others stay, and a summary replaces the forgotten."""
@@ -118,17 +122,29 @@ def _result(state: Session, event: Fields, line: int, at_us: int) -> None:
     told = event.fields("observation")
     text, shown = _content(state.into, told)
     text = text or told.text("output") or event.text("error") or told.text("error")
+    metadata = told.fields("metadata")
+    text = f"{metadata.text('prefix')}{text}{metadata.text('suffix')}{ended(metadata)}"
     if event.text("kind") == "UserRejectObservation":
         text = f"Action rejected: {event.text('rejection_reason')}"
     beside = [each.text("text") for each in event.objects("extended_content")]
     whole = "\n".join(each for each in (text, *beside) if each)
-    metadata = told.fields("metadata")
     code = told.raw.get("exit_code", metadata.raw.get("exit_code"))
     failed = event.text("kind") != "ObservationEvent" or told.flag("is_error") or bool(told.text("error"))
     status = ReturnStatus.ERROR if failed or code not in (0, -1, None) else ReturnStatus.OK
     name = event.text("tool_name")
     state.into.result(event.ident("tool_call_id"), whole, status, line, at_us, shown, name)
     state.cwd = metadata.text("working_dir") or state.cwd
+
+
+def ended(metadata: Fields) -> str:
+    """The lines below a command's output that tell the model how it ended."""
+    code = metadata.ident("exit_code")
+    lines = (
+        ("Current working directory:", metadata.text("working_dir")),
+        ("Python interpreter:", metadata.text("py_interpreter_path")),
+        ("Command finished with exit code", "" if code == "-1" else code),
+    )
+    return "".join(f"\n[{name} {value}]" for name, value in lines if value)
 
 
 def _content(into: Transcript, message: Fields) -> tuple[str, tuple[Image, ...]]:

@@ -147,6 +147,15 @@ class Transcript:
         else:
             self._pair(result)
 
+    def replace(self, call_id: str, text: str) -> str | None:
+        """Give the result of a call another text; returns the one it had, or None if it is a step already."""
+        waiting = self._turn.after if self._turn is not None else []
+        for place, step in enumerate(waiting):
+            if isinstance(step, _Result) and step.call_id == call_id:
+                waiting[place] = attrs.evolve(step, text=text)
+                return step.text
+        return None
+
     def calls_of(self, call_ids: Sequence[str]) -> tuple[int, ...]:
         """Ordinals of all calls with these ids so far."""
         return self.calls.of(call_ids)

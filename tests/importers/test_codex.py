@@ -398,6 +398,43 @@ def test_a_rollback_drops_the_last_prompts(steps: Any) -> None:
     assert dropped.boundary is Boundary.PRUNE and dropped.kept_lines == frozenset((1, 2))
 
 
+def test_a_rollback_undoes_the_compactions_after_it(steps: Any) -> None:
+    """Before a prompt that is rolled back stands what stood there, also what a later compaction had dropped."""
+    rows = [message("user", "one"), call("shell", "{}"), output("x"), message("user", "two")]
+    kept = {
+        "message": "",
+        "replacement_history": [message("user", "one")["payload"], message("user", "S")["payload"]],
+    }
+    again = {"message": "", "replacement_history": [message("user", "T")["payload"]]}
+    more = [event("thread_rolled_back", num_turns=1), event("thread_rolled_back", num_turns=2)]
+    whole = [*rows, row("compacted", kept), message("user", "three"), row("compacted", again), message("user", "4")]
+    cuts = [step for step in steps(*whole, *more) if isinstance(step, ContextDropped)]
+    assert [(cut.boundary, cut.kept_lines) for cut in cuts[2:]] == [
+        (Boundary.PRUNE, {7}),
+        (Boundary.PRUNE, {1, 2, 3}),
+    ]
+
+
+def test_pictures_that_only_an_event_tells(steps: Any) -> None:
+    """An event's pictures are those of its prompt, by their digest or their path; an item's are not doubled."""
+    pictures = {"images": ["data:image/png;base64,aGk="], "local_images": ["/a.png"]}
+    (alone,) = steps(event("user_message", message="look", **pictures))
+    assert [(each.media_type, each.size_bytes, each.url) for each in alone.images] == [
+        ("image/png", 2, ""),
+        ("", 0, "/a.png"),
+    ]
+    (both,) = steps(message("user", "look"), event("user_message", message="look", **pictures))
+    assert both.images == ()
+
+
+def test_an_agent_names_the_thread_that_spawned_it_in_its_source(jsonl: Jsonl) -> None:
+    """Older versions name the parent of an agent in its source alone."""
+    source = {"subagent": {"thread_spawn": {"parent_thread_id": "p", "depth": 1}}}
+    rows = [row("session_meta", {"id": "s", "source": source}), message("user", "hi")]
+    assert parse(jsonl(rows), "f")[0].linked_to == "p"
+    assert parse(jsonl([row("session_meta", {"id": "s", "source": "cli"}), rows[1]]), "f")[0].linked_to is None
+
+
 def test_patches_name_what_they_write(jsonl: Jsonl, translate: Any, vault: Any) -> None:
     """A patch writes the files that it names, as a tool or by a shell command; another command may write anything."""
     patch = "*** Begin Patch\n*** Update File: a.py\n@@\n-x\n+y\n*** Add File: /abs/b.py\n+z\n*** End Patch"

@@ -85,6 +85,35 @@ def test_real_sessions_are_counted_as_their_events_have_it(traces: Path) -> None
         assert not recording.skipped.keys() - {"call_without_result", "mirrored", "empty_message"}
 
 
+def test_what_another_agent_did_is_not_in_the_context_of_the_one_that_asked_it(session: Any) -> None:
+    """Between a delegation and what it returns stand another agent's events: they are counted, and none is a step."""
+    asked = event(2, action="delegate", args={"agent": "BrowsingAgent", "inputs": {"task": "look"}, "thought": "ask"})
+    others = [
+        event(3, "user", action="message", args={"content": "CANARY"}),
+        event(4, action="browse", args={"url": "CANARY"}),
+        result(5, 4, "CANARY", "browse"),
+        event(6, action="finish", args={"outputs": {"x": "CANARY"}}),
+    ]
+    done = event(8, action="message", args={"content": "done"})
+    whole = session(
+        event(1, "user", action="message", args={"content": "go"}), asked, *others, result(7, 2, "found"), done
+    )
+    steps = [type(step) for step in whole.steps]
+    assert steps == [UserMessage, ModelMessage, ToolResult, ModelMessage]
+    assert whole.skipped == {"other_model_call": 4} and "CANARY" not in str(whole.steps)
+    cut = session(event(1, "user", action="message", args={"content": "go"}), asked, *others)
+    assert cut.steps == whole.steps[:2] and cut.skipped == {"other_model_call": 4, "call_without_result": 1}
+
+
+def test_what_a_shell_says_of_a_command_is_in_its_result(session: Any) -> None:
+    """The folder, the interpreter and the code stand below the output; -1 is no code: the command still runs."""
+    told = {"exit_code": -1, "working_dir": "/w", "py_interpreter_path": "/p", "prefix": "[before]\n"}
+    recording = session(action(1, response(1), "t1", command="ls"), result(2, 1, "a", extras={"metadata": told}))
+    last = recording.steps[-1]
+    assert isinstance(last, ToolResult)
+    assert last.text == "[before]\na\n[Current working directory: /w]\n[Python interpreter: /p]"
+
+
 def test_an_identity_that_stays_while_the_file_grows(traces: Path) -> None:
     """A session cut after any event has the same id, and its finished steps are the first of the whole."""
     (path,) = (traces / "openhands").iterdir()
@@ -106,6 +135,7 @@ def test_calls_of_one_response_are_one_answer(session: Any) -> None:
         result(4, 3, "logged", "think"),
         action(5, response(2), "t9", command="pwd"),
     )
+    ended = "[Command finished with exit code {}]"
     first, second = (s for s in recording.steps if isinstance(s, ModelMessage))
     assert (first.texts, first.model, first.finish) == (("I look",), "m", Finish.TOOL_CALLS)
     assert first.usage == second.usage == Usage(10, 4, 2)
@@ -117,7 +147,7 @@ def test_calls_of_one_response_are_one_answer(session: Any) -> None:
         ("execute_bash", {"command": "pwd"}, "/w")
     ]
     assert [(s.call, s.text, s.status) for s in recording.steps if isinstance(s, ToolResult)] == [
-        (1, "a\n[code 2]", ReturnStatus.ERROR),
+        (1, f"a\n[code 2]\n[Current working directory: /w]\n{ended.format(2)}", ReturnStatus.ERROR),
         (2, "logged", ReturnStatus.OK),
     ]
 
@@ -267,7 +297,7 @@ def test_events_of_the_agent_sdk(session: Any) -> None:
     assert isinstance(system, SystemMessage) and (user.harness, skill.harness, skill.text) == (False, True, "skill")
     assert (answer.texts, answer.thinking, len(answer.calls)) == (("I look",), ("hm",), 2)
     assert [(s.call, s.text, s.status) for s in (second, first)] == [
-        (2, "a", ReturnStatus.ERROR),
+        (2, "a\n[Current working directory: /w]", ReturnStatus.ERROR),
         (1, "no", ReturnStatus.ERROR),
     ]
     assert dropped.kept_lines == frozenset((1, 2, 5, 6)) and summary.text == "We looked."
