@@ -257,9 +257,9 @@ class ToolCalls:
         return self._stored(state, earlier) if agrees else None
 
     def _stored(self, state: State, call: Call) -> Stored | None:
-        """The result of a call and its page, if both still exist."""
+        """The result of a call and its page, if both still exist and the call did not end again, in another way."""
         assert call.returned is not None, "it is the call of a result"
-        if call.page_id is None:
+        if call.page_id is None or call.returned.status is not ReturnStatus.OK:
             return None
         page = state.pages[call.page_id]
         text = self._shell.edge.open(call.returned.result or page.bodies[FULL])

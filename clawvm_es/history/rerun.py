@@ -152,7 +152,7 @@ class _Feed:
                     progress(number, len(rows))
             given = self._given(self._session.state, row)
             if given is not None:
-                batch.append(Command(given, row.at_us, row.principal, f"{KEY}{row.version}"))
+                batch.append(Command(given, row.at_us, row.principal, f"{KEY}{row.version}", as_told=True))
         appended += self._session.execute(*batch).appended
         if progress is not None and rows:
             progress(len(rows), len(rows))

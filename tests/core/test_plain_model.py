@@ -163,8 +163,8 @@ class BesideMachine(RuleBasedStateMachine):
         data=st.data(),
     )
     def write(self, page_type, kept, author, scope, resource, dirty, data):
-        """Write a new page, sometimes as the result of a call about something."""
-        call = data.draw(st.integers(1, self.calls)) if self.calls and data.draw(st.booleans()) else None
+        """Write a new page, sometimes as the result of a call about something, also of one that is not made yet."""
+        call = data.draw(st.none() | st.integers(1, self.calls + 1))
         origin = Origin(OriginKind.TOOL_CALL if call else OriginKind.RECORD, call=call, resource=resource)
         number = len(self.state.pages) + 1
         self.beside.when(written(number, page_type, kept, author=author, scope=scope, origin=origin, dirty=dirty))
@@ -237,8 +237,18 @@ class BesideMachine(RuleBasedStateMachine):
         )
         status = data.draw(st.sampled_from([ReturnStatus.OK, ReturnStatus.OK, *ReturnStatus]))
         returned = e.ToolReturned(call=self.calls, status=status, needs=self.needs(data), unmatched=early)
-        for event in (returned, called) if early else (called, returned):
+        ends = data.draw(st.sampled_from([True, True, False]))
+        for event in (returned, called) if early else (called, returned) if ends else (called,):
             self.beside.when(event)
+
+    @rule(data=st.data(), status=st.sampled_from(ReturnStatus))
+    def end(self, data, status):
+        """A call ends that is in flight, ended before (then it went well), or is not made yet."""
+        number = data.draw(st.integers(1, self.calls + 1))
+        unmatched = number > self.calls
+        known = self.state.unmatched.get(number) if unmatched else self.state.calls[number].returned
+        status = status if known is None else ReturnStatus.OK
+        self.beside.when(e.ToolReturned(call=number, status=status, needs=self.needs(data), unmatched=unmatched))
 
     @precondition(lambda self: self.state.pages)
     @rule(data=st.data(), pin=st.sampled_from(Pin))

@@ -9,6 +9,7 @@ from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, Holder, Need, NeedRule, ReturnStatus
 from clawvm_es.model.pages import Fidelity, PageType
 from clawvm_es.observe.declared import file_reader
+from clawvm_es.observe.steps import ToolResult
 from clawvm_es.observe.tools import Tool
 
 RULES = "- You must write tests.\n- Never push to main.\n"
@@ -109,6 +110,17 @@ def test_unknown_tools_always_run_and_invalidate_everything(journal):
         assert not session.tool("mystery", {"a": 1}, run=lambda a: "1").served
         assert not session.tool("mystery", {"a": 1}, run=lambda a: "1").served
         assert not session.tool("read", {}).served
+
+
+def test_a_result_that_is_told_again_as_a_failure_is_not_served(journal):
+    """What the failure says is no result: the tool runs again."""
+    tool = Tool("read", lambda path: f"what {path} says", True, validator=lambda arguments: "same")
+    with journal.session("s", counter="lines4", settings=Settings(tools=[tool])) as session:
+        first = session.tool("read", {"path": "x"})
+        assert session.tool("read", {"path": "x"}).served
+        session.observe(ToolResult(first.call, "cut off", ReturnStatus.ERROR, validator="same"))
+        again = session.tool("read", {"path": "x"})
+        assert not again.served and again.text == first.text
 
 
 def test_a_tool_that_raises_is_recorded_and_its_result_is_never_served(journal):

@@ -289,6 +289,20 @@ def test_a_need_whose_page_came_after_the_call_is_left_out_and_counted():
         assert ran.left_out == 1 and ran.served == 2 and ran.recorded.needs == 1 and ran.now.needs == 0
 
 
+def test_a_pause_that_nobody_told_of_stays_unknown():
+    """A turn that a trace brought without its pause has none in a re-run either, whatever the times of its events."""
+    with Journal.open(":memory:", clock=ticking()) as journal:
+        with journal.session("parent", counter="lines4", budget_tokens=400) as session:
+            for number in range(9):
+                session.user_says(f"message {number} " + "words " * 60)
+                at = 1_800_000_000_000_000 + number * 400_000_000
+                session.execute(Command(e.TurnBegan(), at, as_told=True), Command(e.ModelResponded(), at))
+        ran = rerun(journal, "parent", "child", at=1)
+        assert ran.now == ran.recorded and ran.parted is None
+        turns = [row.data for row in journal.log.read("child") if isinstance(row.data, e.TurnBegan)]
+        assert [turn.idle_s for turn in turns] == [None] * 9
+
+
 @pytest.mark.parametrize("name", ["9d7a9d52", "6113e919"])
 def test_real_sessions_are_rerun_and_asked_what_if(traces, name):
     """Sessions of megabytes: the laws of both hold on them, and what-if agrees with a replay under its settings."""
