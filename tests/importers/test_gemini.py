@@ -158,6 +158,21 @@ def test_the_calls_of_an_answer_stand_apart_from_its_text_and_with_its_thoughts(
         assert found.turns == sum(text or calls for text, _, calls in answers)
 
 
+def test_a_text_is_said_once_however_often_its_message_is_written(lines: Any) -> None:
+    """Written again it may have grown, be as it was, or be left out: each part of it is told once, in its order."""
+    whole = "I look at it."
+    grown = [
+        each
+        for each in product((0, 4, 7, len(whole)), repeat=4)
+        if sorted(filter(None, each)) == [*filter(None, each)]
+    ]
+    for lengths in grown:
+        found = lines(*(said("gemini", 2, whole[:length], tokens=used(5)) for length in lengths))
+        texts = [text for step in found.steps if isinstance(step, ModelMessage) for text in step.texts]
+        assert "".join(texts) == whole[: max(lengths)], lengths
+        assert len(texts) == len({*lengths} - {0}) and found.turns == bool(max(lengths))
+
+
 def test_calls_that_come_after_results_are_another_turn(lines: Any) -> None:
     """New calls in a message whose earlier calls have results come from another call of the model."""
     one = said("gemini", 2, "I look", toolCalls=[call(1)])
