@@ -78,6 +78,22 @@ def test_skills_and_plans_are_loaded_under_their_path_or_else_their_name() -> No
     ]
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"planContent": "said"},
+        {"files": [{"content": "said"}]},
+        {"skills": [{"content": "said"}]},
+        {"snippet": "said"},
+        {"content": "said"},
+    ],
+    ids=str,
+)
+def test_a_row_of_another_kind_is_a_text_of_the_harness(more: dict[str, Any]) -> None:
+    """The fields of a plan, of rules, of skills or of a file mean none of these in a row of an unknown kind."""
+    assert steps({"type": "novelty", **more}) == [UserMessage("said", Lines(3, 3), 7, harness=True, source="novelty")]
+
+
 def test_a_file_without_a_text_of_its_own_shows_the_texts_in_it() -> None:
     """Those of its content, or else of the whole row; a file that holds no text is none."""
     row = {"type": "pdf_reference", "filename": "/a.pdf", "pages": 3, "title": "On pages"}
@@ -114,3 +130,31 @@ def plain_texts(value: Any, name: str = "") -> Iterator[str]:
 def test_the_texts_of_any_value_are_its_strings_in_order(value: Any) -> None:
     """Numbers that keep their digits while they are read are none of them."""
     assert list(attachments.said(parse_json(json.dumps(value)))) == list(plain_texts(value))
+
+
+EVENTS = ("SessionStart", "UserPromptSubmit", "", "PreToolUse", "PostToolUse", "Stop", "SubagentStop", "SessionEnd")
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_the_event_of_a_hook_decides_only_where_the_hook_ran_well(event: str) -> None:
+    """Its output is shown to the model after two events; a block or more context after any, and others never."""
+    for kind in ("hook_success", "async_hook_response"):
+        row = Fields({"type": kind, "hookEvent": event})
+        assert attachments.unseen(row) is (event not in ("SessionStart", "UserPromptSubmit", ""))
+    for kind in (
+        "hook_blocking_error",
+        "hook_additional_context",
+        "hook_stopped_continuation",
+        "file",
+        "novelty",
+        "",
+    ):
+        assert not attachments.unseen(Fields({"type": kind, "hookEvent": event}))
+    for kind in (
+        "hook_cancelled",
+        "hook_non_blocking_error",
+        "hook_system_message",
+        "prompt_snapshot",
+        "task_progress",
+    ):
+        assert attachments.unseen(Fields({"type": kind, "hookEvent": event}))
