@@ -54,7 +54,7 @@ def test_growth_leaves_what_a_person_reads_and_writes(browser: Any, tmp_path: Pa
         session.assemble()
         for tab in opened_tab(browser, serving(path)):
             scrolled = "document.querySelector('#prompt').scrollTop"
-            tab.go("/s/live/t/1?pane=whatif").run(f"{scrolled} = 400")
+            tab.go("/s/live/t/1/p/p2?pane=whatif").run(f"{scrolled} = 400")
             field = tab.page.locator("#inspector [name=budget]")
             field.press_sequentially("6")
             for turns, key in ((3, "0"), (4, "0")):
@@ -63,7 +63,7 @@ def test_growth_leaves_what_a_person_reads_and_writes(browser: Any, tmp_path: Pa
                 tab.page.wait_for_function("(turns) => document.body.app.timeline.turns === turns", arg=turns)
                 tab.rest().page.keyboard.press(key)
             assert tab.run(scrolled) == 400 and tab.page.input_value("#inspector [name=budget]") == "600"
-            assert tab.text("#pill") == "2 new turns" and tab.place == "/s/live/t/1?pane=whatif"
+            assert tab.text("#pill") == "2 new turns" and tab.place == "/s/live/t/1/p/p2?pane=whatif"
             tab.go("/s/live/t/1?pane=events").run("document.querySelector('#inspector li').dataset.read = 'yes'")
             session.user_says("and then?")
             session.assemble()

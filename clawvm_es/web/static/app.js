@@ -352,8 +352,8 @@ export class App {
     if (step !== this.step) return;
     const known = this.answer;
     this.answer = asked;
-    if (asked === known || (known && told(asked) === told(known))) this.prompt.choose(place.page);
-    else this.prompt.show(asked, this.timeline, place.page), this.proof(asked);
+    if (asked !== known && !(known && told(asked) === told(known))) this.prompt.show(asked, this.timeline, place.page), this.proof(asked);
+    else if (!this.growing) this.prompt.choose(place.page);
     this.twins();
     await this.pane(step);
     if (step === this.step && place.turn < this.timeline.turns) this.source.once(asks.turn(place.session, place.turn + 1)).catch(() => {});
