@@ -14,7 +14,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -150,11 +150,23 @@ def note(folder: Path, problem: str) -> bool:
 @contextmanager
 def alone(folder: Path, wait_s: float) -> Iterator[bool]:
     """Hold the spool's lock, if it is free within a time in seconds. Raises `OSError` if it cannot be made."""
-    fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | CLOEXEC | NOFOLLOW, PRIVATE)
-    try:
-        yield _locked(fd, time.monotonic() + wait_s)
-    finally:
-        os.close(fd)
+    path, until = folder / LOCK, time.monotonic() + wait_s
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | CLOEXEC | NOFOLLOW, PRIVATE)
+        try:
+            held = _locked(fd, until)
+            if not held or _is_at(fd, path):
+                yield held
+                return
+        finally:
+            os.close(fd)
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    """Tell whether an open file still stands at a path: an uninstallation takes the lock away."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    return False
 
 
 def _locked(fd: int, until: float) -> bool:

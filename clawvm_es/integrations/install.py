@@ -76,11 +76,17 @@ def install(name: str, journal: str) -> Done:
     if "://" in journal or journal == "memory:":
         raise UsageError(f"{journal}: hooks need a journal in a file", hint="give --journal FILE")
     folder, path = spool_of(journal), settings.real(harness.settings_path())
-    before, document = settings.read(path)
-    made = not path.parent.exists()
+    settings.read(path)
     servers.check(harness)
-    lines = [f"journal {os.path.realpath(journal)}"]
     Journal.open(journal, hide_secrets=True).close()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with alone(folder, TAKING_S):  # beside it another harness may be uninstalled
+        return _install(harness, journal, folder, path)
+
+
+def _install(harness: Harness, journal: str, folder: Path, path: Path) -> Done:
+    before, document = settings.read(path)
+    made, lines = not path.parent.exists(), [f"journal {os.path.realpath(journal)}"]
     anew = _installed(folder, harness) is None
     _write_spool(folder, journal)
     command = settings.command_of(folder, harness.name)
@@ -109,7 +115,6 @@ def _server(harness: Harness, journal: str) -> str:
 
 
 def _write_spool(folder: Path, journal: str) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chmod(folder, 0o700)
     write_whole(folder / settings.SCRIPT, [Path(spool.__file__).read_bytes()], PRIVATE)
     if not (folder / spool.ROOM).exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 import tomllib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -178,6 +179,43 @@ def test_what_still_works_is_waited_for(home: Path, run_verb: Run, monkeypatch: 
     monkeypatch.setattr(install, "alone", finishes)
     run_verb("uninstall", "claude-code")
     assert not folder.exists()
+
+
+def test_an_installation_beside_an_uninstallation(home: Path, run_verb: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The spool stays for a harness that is installed while another one goes, and so does its lock."""
+    run_verb("install", "claude-code")
+    journal = str(home / "it's a journal.db")
+    goes = threading.Thread(target=lambda: install.uninstall("claude-code", journal))
+    writes = install._write_spool
+
+    def write_slowly(folder: Path, journal: str) -> None:
+        writes(folder, journal)
+        goes.start()
+        goes.join(0.5)
+
+    monkeypatch.setattr(install, "_write_spool", write_slowly)
+    run_verb("install", "codex")
+    goes.join()
+    kept = {path.name for path in spool_of(journal).iterdir()}
+    assert {settings.SCRIPT, install.ENGINE, "codex.installed"} <= kept
+    assert not any(name.startswith("claude-code") for name in kept)
+
+
+def test_a_lock_that_was_taken_away_is_none(tmp_path: Path) -> None:
+    """Who waited for a lock that an uninstallation took away takes the new one, and is alone with it."""
+    with alone(tmp_path, 0.0) as held:
+        assert held
+        waits = threading.Thread(target=lambda: alone(tmp_path, 30.0).__enter__() and both.append("waited"))
+        both: list[str] = []
+        waits.start()
+        (tmp_path / "lock").unlink()
+        newer = alone(tmp_path, 30.0)
+        assert newer.__enter__()
+    waits.join(0.5)
+    assert both == []
+    newer.__exit__(None, None, None)
+    waits.join()
+    assert both == ["waited"]
 
 
 def test_what_is_left_and_purged(home: Path, run_verb: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import importlib
 import json
 import os
 import resource
@@ -291,6 +292,31 @@ def test_a_conversation_that_the_provider_keeps_is_one_session(tmp_path: Path) -
     assert not of(e.BoundaryReached, inputs)
 
 
+def test_an_answer_in_the_background_is_recorded_when_it_is_asked_for(tmp_path: Path) -> None:
+    """It is recorded once, with the request that it answers, however often the client asks; others go on from it."""
+    states = iter(("queued", "busy", "in_progress", "completed", "completed"))
+    content = [{"type": "output_text", "text": "at last"}]
+
+    def script(asked: Asked) -> Reply:
+        if asked.method == "POST" and "previous_response_id" in asked.json:
+            return responding(asked)
+        state = next(states)
+        if state == "busy":
+            return Reply.of({"error": {"message": "too many requests"}}, 429)
+        output = [{"type": "message", "role": "assistant", "content": content}] if state == "completed" else []
+        return Reply.of({"id": "resp_1", "status": state, "model": "m", "output": output})
+
+    with Upstream(script).running() as api, proxied(tmp_path / "j.db", api.url) as running:
+        running.post("/v1/responses", {"model": "m", "input": "think", "background": True})
+        for _ in range(4):
+            running.settle()
+            running.client.get(running.url + "/v1/responses/resp_1")
+        running.post("/v1/responses", {"model": "m", "input": "b", "previous_response_id": "resp_1"})
+        inputs = one(running.recorded())
+        assert spoken(inputs, running.journal) == ["think", "at last", "b", "to b"]
+    assert [answer.finish for answer in of(e.ModelResponded, inputs)] == [Finish.STOP] * 2
+
+
 def chunk(**delta: Any) -> dict[str, Any]:
     """A part of a streamed answer of Chat Completions."""
     return {"id": "c", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
@@ -480,13 +506,38 @@ def test_what_is_not_understood_goes_on_as_it_came(tmp_path: Path, upstream: Ups
     assert [asked.body for asked in upstream.asked] == sent
 
 
-def test_a_compressed_request_goes_on_as_it_came(tmp_path: Path, upstream: Upstream) -> None:
-    """A body that is compressed is not looked into, and that is told once."""
-    body = gzip.compress(json.dumps(anthropic(said("hello"))).encode())
+@pytest.mark.parametrize("packed", ["identity", "gzip", "zstd"])
+def test_a_request_may_be_compressed(tmp_path: Path, upstream: Upstream, packed: str) -> None:
+    """It goes on as it came, and is recorded; one in which stubs stand goes on without a packing."""
+    if packed == "zstd":
+        pytest.importorskip("backports.zstd" if sys.version_info < (3, 14) else "compression.zstd")
+    pack = {"identity": bytes, "gzip": gzip.compress, "zstd": packed_by_zstd}[packed]
+    with proxied(tmp_path / "j.db", upstream.url, Options(keep=1, budget=6000)) as running:
+        bodies = [pack(json.dumps(anthropic(*history)).encode()) for history in long_talk(6)]
+        for body in bodies:
+            assert running.post("/v1/messages", body, content_encoding=packed).json() == message()
+            running.settle()
+        assert len(of(e.ToolReturned, one(running.recorded()))) == 6
+        assert running.told == []
+    assert upstream.asked[0].body == bodies[0] and upstream.asked[0].headers["content-encoding"] == packed
+    assert b"clawvm took" in upstream.asked[-1].body and "content-encoding" not in upstream.asked[-1].headers
+
+
+def packed_by_zstd(data: bytes) -> bytes:
+    """Data as zstd packs it."""
+    name = "backports.zstd" if sys.version_info < (3, 14) else "compression.zstd"
+    found: bytes = importlib.import_module(name).compress(data)
+    return found
+
+
+@pytest.mark.parametrize("packed", ["br", "gzip"])
+def test_a_packing_that_cannot_be_read_goes_on_as_it_came(tmp_path: Path, upstream: Upstream, packed: str) -> None:
+    """A body that nobody here can unpack is not looked into, and that is told once."""
+    body = gzip.compress(json.dumps(anthropic(said("hello"))).encode())[:-9]
     with proxied(tmp_path / "j.db", upstream.url) as running:
         for _ in range(2):
-            running.post("/v1/messages", body, content_encoding="gzip")
-        assert len(running.told) == 1 and "compressed" in running.told[0]
+            running.post("/v1/messages", body, content_encoding=packed)
+        assert len(running.told) == 1 and f"compressed by {packed}" in running.told[0]
     assert [asked.body for asked in upstream.asked] == [body] * 2
 
 

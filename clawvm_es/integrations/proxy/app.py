@@ -4,6 +4,7 @@
 |---|---|
 | a known path, with a body of its shape | the body with stubs; request and answer are recorded |
 | a request to count tokens, of the same shape | the body with the same stubs |
+| a question for an answer that is made in the background | the client's own bytes; the answer is recorded |
 | any other request, and any that fails here | the client's own bytes |
 
 The answer is passed to the client as it comes, byte for byte, and parsed from a copy afterwards.
@@ -25,6 +26,8 @@ from typing import Any, Final, TypeAlias
 import attrs
 import httpx
 
+from clawvm_es.errors import UnreadableInput
+from clawvm_es.importers.packed import unpacked
 from clawvm_es.integrations.proxy import anthropic, openai
 from clawvm_es.integrations.proxy.histories import Histories, Prepared
 from clawvm_es.integrations.proxy.recorder import Came, Recorder
@@ -112,7 +115,9 @@ class Proxy:
         path = scope["path"]
         shape = SHAPES.get(path) or COUNTS.get(path)
         if scope["method"] != "POST" or shape is None:
-            await self._exchange(scope, _rest(receive) if _has_body(scope["headers"]) else b"", receive, send, None)
+            awaited = self.histories.awaited(path.rpartition("/")[2]) if scope["method"] == "GET" else None
+            content = _rest(receive) if _has_body(scope["headers"]) else b""
+            await self._exchange(scope, content, receive, send, awaited)
             return
         body, whole = await _read(receive)
         if not whole:
@@ -120,18 +125,18 @@ class Proxy:
             await self._exchange(scope, _rest(receive, body), receive, send, None)
             return
         prepared = await self._prepared(scope, shape, body, asks=path in SHAPES)
-        sent = prepared.body if prepared is not None and prepared.body is not None else body
-        await self._exchange(scope, sent, receive, send, prepared if path in SHAPES else None)
+        if prepared is not None and prepared.body is not None:
+            body = prepared.body  # which is not packed, however it came
+            scope = {**scope, "headers": [each for each in scope["headers"] if each[0] != _PACKED]}
+        await self._exchange(scope, body, receive, send, prepared if path in SHAPES else None)
 
     async def _prepared(self, scope: Scope, shape: Shape, body: bytes, *, asks: bool) -> Prepared | None:
         """Make the next request from the client's; None if it is not understood, or if this fails."""
-        if any(name == b"content-encoding" for name, _ in scope["headers"]):
-            self.told("encoding", f"a request of {shape.name} that is compressed went on as it came")
-            return None
         session, at_us = _session(scope["headers"]), self.clock()
 
         def prepare() -> Prepared:
-            return self.histories.prepare(taken_apart(shape, body), session, at_us, asks=asks)
+            asked = taken_apart(shape, _unpacked(scope["headers"], body))
+            return self.histories.prepare(asked, session, at_us, asks=asks)
 
         try:
             return await asyncio.to_thread(prepare)
@@ -169,7 +174,7 @@ class Proxy:
             for task in (work, gone):
                 if task is not None and not task.done():
                     task.cancel()
-            if prepared is not None:
+            if prepared is not None and (scope["method"] == "POST" or (came.whole and not came.refused)):
                 await self._record(prepared, came)
 
     async def _record(self, prepared: Prepared, came: _Copy) -> None:
@@ -224,6 +229,7 @@ class Cut(ConnectionError):
     """The provider's answer was cut."""
 
 
+_PACKED: Final = b"content-encoding"
 _OURS: Final = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"proxy-authenticate", b"trailer"))
 """Headers of an answer that belong to the provider's connection."""
 
@@ -254,6 +260,19 @@ class _Copy:
     def told(self, at_us: int) -> Came:
         whole = self.whole and self.size <= ANSWER_MAX
         return Came(tuple(self.parts), self.encoding, self.is_stream, whole, at_us, self.refused, self.left)
+
+
+def _unpacked(headers: Headers, body: bytes) -> bytes:
+    """The body of a request as it is without its packing. Raises `NotUnderstood` where that cannot be read."""
+    named = b",".join(value for name, value in headers if name == _PACKED).decode("latin-1").lower()
+    if named in ("", "identity"):
+        return body
+    if named not in ("gzip", "x-gzip", "zstd"):
+        raise NotUnderstood(f"a request that is compressed by {named:.20}")
+    try:
+        return unpacked(body, f"a request that is compressed by {named}")
+    except UnreadableInput as error:
+        raise NotUnderstood(error.message) from None
 
 
 async def _read(receive: Receive) -> tuple[bytes, bool]:

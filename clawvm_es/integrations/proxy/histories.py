@@ -259,6 +259,7 @@ class Histories:
     settle: Callable[[], None] = lambda: None
     _known: list[History] = attrs.field(factory=list)
     _answers: OrderedDict[str, tuple[History, Sequence[Item]]] = attrs.field(factory=OrderedDict)
+    _awaited: OrderedDict[str, Prepared] = attrs.field(factory=OrderedDict)
     _openings: OrderedDict[bytes, Item] = attrs.field(factory=OrderedDict)
     _lock: threading.Lock = attrs.field(factory=threading.Lock)
 
@@ -274,6 +275,13 @@ class Histories:
     def answered(self, prepared: Prepared, answer: Answer, at_us: int) -> None:
         """Note an answer, under its id for requests that go on from it."""
         history, asked = prepared.history, prepared.asked
+        with self._lock:
+            if answer.awaited:
+                self._awaited[answer.ident] = prepared
+                while len(self._awaited) > HISTORIES:
+                    self._awaited.popitem(last=False)
+            else:
+                self._awaited.pop(answer.ident, None)
         history.answered(answer.usage, answer.pieces, prepared, at_us)
         if not (asked.shape.joins and asked.stays):
             return
@@ -283,6 +291,11 @@ class Histories:
                 self._answers.move_to_end(name)
             while len(self._answers) > HISTORIES * 16:
                 self._answers.popitem(last=False)
+
+    def awaited(self, ident: str) -> Prepared | None:
+        """The request whose answer of this id is made in the background."""
+        with self._lock:
+            return self._awaited.get(ident)
 
     def _used(self, found: History) -> History:
         if found in self._known:

@@ -203,6 +203,8 @@ def _response(document: Fields) -> Answer:
         return Answer(finish=Finish.ERROR)
     pieces = [piece for item in document.objects("output") for piece in _item_read(item)]
     status = document.text("status")
+    if status in _AWAITED:
+        return Answer(ident=document.text("id"), awaited=True)
     if status in ("", "completed"):
         finish = Finish.TOOL_CALLS if any(piece.uses for piece in pieces) else Finish.STOP
     else:
@@ -212,6 +214,7 @@ def _response(document: Fields) -> Answer:
     return Answer(tuple(pieces), usage, document.text("model"), finish, document.text("id"))
 
 
+_AWAITED: Final = frozenset(("queued", "in_progress"))
 _INCOMPLETE: Final = {"max_output_tokens": Finish.LENGTH, "content_filter": Finish.REFUSAL}
 _ENDS: Final = frozenset(("response.completed", "response.incomplete", "response.failed"))
 

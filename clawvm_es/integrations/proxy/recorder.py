@@ -211,7 +211,8 @@ class Recorder:
             self.failed("waiting", f"{prepared.history.session}: too much waits; it begins anew")
         recording.tools = recording.tools or _tools(prepared.asked.tools)
         recording.asked(prepared)
-        recording.answered(prepared, answer, came.at_us)
+        if not answer.awaited:
+            recording.answered(prepared, answer, came.at_us)
         self._behind[prepared.history] = recording
         while len(self._behind) > HISTORIES:
             behind = self._behind.pop(next(iter(self._behind)))

@@ -66,13 +66,17 @@ class Item:
 
 @attrs.frozen
 class Answer:
-    """An answer, as far as it came; `finish` is `ERROR` if it was cut or refused."""
+    """An answer, as far as it came; `finish` is `ERROR` if it was cut or refused.
+
+    One that is `awaited` is made in the background: the client asks for it later, by its id.
+    """
 
     pieces: tuple[Message, ...] = ()
     usage: Usage = attrs.field(factory=Usage)
     model: str = ""
     finish: Finish | None = None
     ident: str = ""
+    awaited: bool = False
 
 
 @attrs.frozen
