@@ -7,6 +7,8 @@ from typing import Final
 
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers import images
+from clawvm_es.importers.claude_attachments import said
+from clawvm_es.importers.claude_blocks import text_of
 from clawvm_es.importers.format import Format, Growth
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.merging import Use
@@ -21,7 +23,11 @@ from clawvm_es.observe.steps import Image, Lines, SystemMessage, Usage, UserMess
 NAME: Final = "openai_chat"
 
 _THINKING: Final = ("reasoning_content", "reasoning", "thinking")
-_BLOCKS: Final = {"assistant": ("tool_use", "thinking"), "user": ("tool_result",)}
+_CALLED: Final = ("tool_use", "server_tool_use", "mcp_tool_use")
+_BLOCKS: Final = {
+    "assistant": (*_CALLED, "thinking", "redacted_thinking"),
+    "user": ("tool_result",),
+}
 """Blocks of Anthropic's messages that are read beside a message's text."""
 _ROLES: Final = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
 
@@ -99,9 +105,9 @@ def _message(into: Transcript, message: Fields, line: int, at_us: int) -> None:
     text, shown = _content(into, message)
     results = _blocks(message, "tool_result") if role == "user" else []
     for result in results:
-        said, images_ = _content(into, result)
+        found, images_ = _content(into, result)
         status = ReturnStatus.ERROR if result.flag("is_error") else ReturnStatus.OK
-        into.result(result.ident("tool_use_id"), said, status, line, at_us, images_)
+        into.result(result.ident("tool_use_id"), found, status, line, at_us, images_)
     if role in ("assistant", "system", "developer"):
         into.skip(Skip.IMAGE, len(shown))
     if role == "assistant":
@@ -123,13 +129,13 @@ def _answer(into: Transcript, message: Fields, text: str, line: int, at_us: int)
     """An answer: its text or refusal, its thoughts, and its calls, also in the older form and as blocks."""
     given = [*message.objects("tool_calls"), *([message] if message.fields("function_call") else ())]
     refusal = message.text("refusal")
-    thinking = next((said for name in _THINKING if (said := message.text(name))), "")
+    thinking = next((each for name in _THINKING if (each := message.text(name))), "")
     thoughts = [thinking, *(each.text("thinking") for each in _blocks(message, "thinking"))]
     uses = [use for call in given if (use := _use(into, call))]
-    uses += [_use_of(block) for block in _blocks(message, "tool_use") if not given]
+    uses += [_use_of(block) for block in _blocks(message, *_CALLED) if not given]
     into.answer(
         f"message {line}",
-        texts=[said for said in (text, refusal) if said],
+        texts=[each for each in (text, refusal) if each],
         uses=uses,
         usage=_usage(message.fields("usage")),
         line=line,
@@ -138,6 +144,12 @@ def _answer(into: Transcript, message: Fields, text: str, line: int, at_us: int)
         model=message.text("model"),
         finish=Finish.REFUSAL if refusal.strip() else None,
     )
+    into.skip(Skip.THINKING, len(_blocks(message, "redacted_thinking")))
+    for block in message.objects("content"):
+        if _is_result(block):
+            found = "\n".join(said(block.raw.get("content")))
+            into.result(block.ident("tool_use_id"), found, ReturnStatus.OK, line, at_us)
+            into.skip(Skip.ENCRYPTED, sum("encrypted_content" in each for each in block.objects("content")))
 
 
 def _usage(usage: Fields) -> Usage:
@@ -158,9 +170,13 @@ def _content(into: Transcript, message: Fields) -> tuple[str, tuple[Image, ...]]
             texts.append(part.text("text"))
         elif part.is_text("refusal"):
             texts.append(part.text("refusal"))
+        elif (document := text_of(part)) is not None:
+            texts.append(document)
+        elif part.text("type") == "search_result":
+            texts.append("\n".join(said(part.raw)))
         elif part.text("type") in images.BLOCKS and part.fields("source"):
             shown.append(images.of_block(part))
-        elif part.text("type") in _BLOCKS.get(message.text("role"), ()):
+        elif part.text("type") in _BLOCKS.get(message.text("role"), ()) or _is_result(part):
             continue
         elif "image_url" in part:
             shown.append(images.of_url(part.fields("image_url").text("url") or part.text("image_url")))
@@ -171,9 +187,14 @@ def _content(into: Transcript, message: Fields) -> tuple[str, tuple[Image, ...]]
     return "\n".join(texts), tuple(shown)
 
 
-def _blocks(message: Fields, kind: str) -> list[Fields]:
-    """The blocks of one kind in a message in the form of Anthropic's API."""
-    return [part for part in message.objects("content") if part.text("type") == kind]
+def _blocks(message: Fields, *kinds: str) -> list[Fields]:
+    """The blocks of some kinds in a message in the form of Anthropic's API."""
+    return [part for part in message.objects("content") if part.text("type") in kinds]
+
+
+def _is_result(block: Fields) -> bool:
+    """Tell whether a block is the result of a tool that Anthropic's API ran itself."""
+    return block.text("type").endswith("_tool_result") and "tool_use_id" in block
 
 
 def _use_of(block: Fields) -> Use:

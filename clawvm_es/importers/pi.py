@@ -212,12 +212,24 @@ def _message(file: _File, message: Fields, line: int, at_us: int) -> None:
         if message.flag("excludeFromContext"):
             into.skip(Skip.CUSTOM)
         else:
-            text = f"$ {message.text('command')}\n{message.text('output')}"
-            _said(into, text, (), lines, at_us)
+            _said(into, _ran(message), (), lines, at_us)
     elif role in ("custom", "hookMessage"):
         _said(into, *_content(into, message), lines, at_us, harness=True)
     else:
         into.skip(Skip.UNKNOWN_RECORD if role else Skip.MALFORMED_RECORD)
+
+
+def _ran(message: Fields) -> str:
+    """The text by which pi tells the model of a command that the user ran."""
+    output, code, path = message.text("output"), message.ident("exitCode"), message.text("fullOutputPath")
+    told = [f"Ran `{message.text('command')}`\n" + (f"```\n{output}\n```" if output else "(no output)")]
+    if message.flag("cancelled"):
+        told.append("(command cancelled)")
+    elif code not in ("", "0"):
+        told.append(f"Command exited with code {code}")
+    if message.flag("truncated") and path:
+        told.append(f"[Output truncated. Full output: {path}]")
+    return "\n\n".join(told)
 
 
 def _said(

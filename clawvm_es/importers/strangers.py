@@ -6,6 +6,7 @@ Some have rows like those of a supported format, so this check comes first.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 from clawvm_es.observe.fields import Fields
@@ -26,6 +27,14 @@ def _starts(record: Fields, name: str, *beginnings: str) -> bool:
 
 def _first(record: Fields, name: str) -> Fields:
     return next(iter(record.objects(name)), Fields())
+
+
+_HISTORIES: Final = ("history", "clientHistory")
+
+
+def _is_content(record: Fields) -> bool:
+    """Tell whether an object is a message of Gemini's API."""
+    return record.text("role") in ("user", "model") and record.is_list("parts")
 
 
 _OBJECTS: Final[tuple[tuple[str, Test], ...]] = (
@@ -58,6 +67,22 @@ _OBJECTS: Final[tuple[tuple[str, Test], ...]] = (
             each.text("record_type") == "state"
             or ("instructions" in each and "id" in each)
             or (each.text("type") == "message" and "role" in each and each.is_list("content"))
+        ),
+    ),
+    (
+        "a checkpoint of Gemini CLI",
+        lambda each: any(map(_is_content, (each, *map(partial(_first, each), _HISTORIES)))),
+    ),
+    ("prompts of Gemini CLI", lambda each: "sessionId" in each and "messageId" in each and each.is_text("message")),
+    ("prompts of Claude Code", lambda each: each.is_text("display") and "pastedContents" in each),
+    ("prompts of Codex", lambda each: each.is_text("session_id") and "ts" in each and each.is_text("text")),
+    ("an index of Codex", lambda each: "thread_name" in each and "updated_at" in each),
+    (
+        "one event of OpenHands (give a list of all)",
+        lambda each: (
+            each.text("source") in ("agent", "user", "environment")
+            and "id" in each
+            and any(each.is_text(name) for name in ("action", "observation", "kind"))
         ),
     ),
     ("an export of Claude's web chats", lambda each: each.is_list("chat_messages")),

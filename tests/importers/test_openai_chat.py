@@ -29,6 +29,31 @@ MESSAGES: list[dict[str, Any]] = [
 ]
 
 
+def test_what_anthropic_runs_itself_and_texts_in_documents() -> None:
+    """Results of the provider's own tools, documents of text and search results are texts that the model saw."""
+    page = {"type": "web_search_result", "title": "T", "url": "u", "encrypted_content": "E"}
+    plain = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "document"}}
+    answer = [
+        {"type": "redacted_thinking", "data": "x"},
+        {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "q"}},
+        {"type": "web_search_tool_result", "tool_use_id": "s", "content": [page]},
+        {"type": "tool_use", "id": "t", "name": "f", "input": {}},
+    ]
+    hit = {"type": "search_result", "source": "u", "title": "T", "content": [{"type": "text", "text": "hit"}]}
+    messages = [
+        {"role": "user", "content": [plain]},
+        {"role": "assistant", "content": answer},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": [hit]}]},
+    ]
+    (found,) = read_bytes(json.dumps({"messages": messages}).encode(), "f")
+    asked, called, searched, returned = found.steps
+    assert isinstance(asked, UserMessage) and (asked.text, asked.images) == ("document", ())
+    assert isinstance(called, ModelMessage) and {call.name for call in called.calls} == {"web_search", "f"}
+    assert isinstance(searched, ToolResult) and searched.text == "T\nu"
+    assert isinstance(returned, ToolResult) and returned.text == "u\nT\nhit"
+    assert found.skipped == {"encrypted": 1, "thinking": 1}
+
+
 def test_blocks_of_anthropic_are_calls_and_results() -> None:
     """A request to Anthropic's API has calls, results, thoughts and images as blocks, its system prompt beside."""
     use = {"type": "tool_use", "id": "t1", "name": "read_file", "input": {"path": "a"}}

@@ -156,8 +156,28 @@ def test_what_is_in_the_context_and_what_is_not(jsonl: Jsonl) -> None:
     recording = one(jsonl, rows)
     note, shell = recording.steps
     assert isinstance(note, UserMessage) and note.harness
-    assert isinstance(shell, UserMessage) and shell.text == "$ ls\nx" and not shell.harness
+    assert isinstance(shell, UserMessage) and shell.text == "Ran `ls`\n```\nx\n```" and not shell.harness
     assert recording.skipped == {"custom": 1, "label": 1, "setting_change": 1, "unknown_record": 1}
+
+
+@pytest.mark.parametrize(
+    ("told", "text"),
+    [
+        ({"output": ""}, "Ran `ls`\n(no output)"),
+        ({"output": "x", "exitCode": 0}, "Ran `ls`\n```\nx\n```"),
+        ({"output": "x", "exitCode": 2}, "Ran `ls`\n```\nx\n```\n\nCommand exited with code 2"),
+        ({"output": "x", "exitCode": 2, "cancelled": True}, "Ran `ls`\n```\nx\n```\n\n(command cancelled)"),
+        (
+            {"output": "x", "truncated": True, "fullOutputPath": "/o"},
+            "Ran `ls`\n```\nx\n```\n\n[Output truncated. Full output: /o]",
+        ),
+    ],
+)
+def test_a_command_of_the_user_is_what_pi_tells_the_model_of_it(jsonl: Jsonl, told: Any, text: str) -> None:
+    """The model sees the command, its output, and how it ended where it failed, was cancelled or cut."""
+    message = {"role": "bashExecution", "command": "ls", **told}
+    (step,) = one(jsonl, [{"type": "message", "id": "a", "parentId": None, "message": message}]).steps
+    assert isinstance(step, UserMessage) and step.text == text
 
 
 def test_calls_of_an_answer_that_was_aborted_are_not_sent_back(jsonl: Jsonl, translate: Translate) -> None:
