@@ -48,7 +48,7 @@ INTERVAL_S = 1.0
     "--policy",
     metavar="NAME",
     shell_complete=complete_policies,
-    help=f"Default: as the harness had it; else clawvm, {OTHER_POLICIES}.",
+    help=f"clawvm, {OTHER_POLICIES}. Default: as the harness had it.",
 )
 @click.option("--budget", type=Whole(1), metavar="TOKENS", help="Tokens of one prompt, under a policy.")
 @counter_option
