@@ -359,7 +359,7 @@ def run(
 def _is_whole(group: Group, pages: Collection[Page], levels: Mapping[str, int]) -> bool:
     """Tell whether a closed group stands in full anyway, so that the answer's native form adds nothing."""
     in_full = all(levels[page.page_id] == FULL for page in pages)
-    return in_full and not group.thinking and all(asked.stub == asked.full for asked in group.calls)
+    return in_full and all(asked.stub == asked.full for asked in group.calls)
 
 
 def _beginning(state: State, group: Group, whole: bool) -> Entry:

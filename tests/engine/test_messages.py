@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import weakref
+from itertools import product
 from typing import Any
 
 import pytest
@@ -22,9 +23,10 @@ from clawvm_es.history.redact import Target, redact
 from clawvm_es.history.whatif import settings, whatif
 from clawvm_es.journal.lineage import event_at
 from clawvm_es.model import events as e
+from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import ReturnStatus
-from clawvm_es.model.pages import FULL, LADDER, POINTER, STRUCTURED, Author, Fidelity
-from clawvm_es.observe.steps import ToolResult
+from clawvm_es.model.pages import FULL, LADDER, POINTER, STRUCTURED, Author, Fidelity, Origin, OriginKind, PageType
+from clawvm_es.observe.steps import Image, ToolResult
 from clawvm_es.observe.tables import CLAUDE_CODE_TOOLS
 from clawvm_es.representations.messages import Block, Kind, Role, Shape, broken
 from clawvm_es.representations.messages.shapes import system
@@ -181,6 +183,49 @@ def test_a_result_that_came_twice_is_one_result_without_blank_parts():
         assert broken(prompt.messages(), Shape.ANTHROPIC) == []
     results = [block.text for block in prompt.blocks if block.kind is Kind.RESULT]
     assert results in (["made"], [""])
+
+
+@pytest.mark.parametrize("renderer", [ANTHROPIC, "messages/1:openai", "messages/1:responses"])
+@pytest.mark.parametrize("images", [0, 1, 2])
+@pytest.mark.parametrize("text", ["made\n", " "], ids=["text", "blank"])
+@pytest.mark.parametrize("native", [None, [{"type": "text", "text": "as its provider takes it"}]], ids=["", "native"])
+def test_a_result_of_several_parts_has_each_of_them_once_or_its_own_form_for_all(renderer, images, text, native):
+    """Text and images in their order, none blank; the provider's form stands for the whole; nothing is one blank."""
+    parts = [Image("image/png", 2, f"{number:064x}") for number in range(images)]
+    told = [text] * bool(text.strip()) + [each.text for each in parts]
+    form = "" if native is None else json.dumps(native)
+    with live_session(renderer=renderer, settings=SETTINGS, budget_tokens=9_000) as session:
+        session.user_says("Make it.")
+        session.observe_model("", [Call("c1", "Bash", {"command": "make"}), Call("c2", "Bash", {"command": "ls"})])
+        session.observe(ToolResult(1, text, images=tuple(parts), native=form))
+        session.observe_result(call_id="c2", text="seen")
+        blocks = [block for block in session.assemble().blocks if block.kind is Kind.RESULT]
+    assert [block.text for block in blocks if block.call_id == "c2"] == ["seen"]
+    found = [block for block in blocks if block.call_id == "c1"]
+    if native is not None and told:
+        assert [block.native for block in found] == [form]
+    else:
+        assert [(block.text, block.native) for block in found] == [(each, None) for each in told or [""]]
+
+
+def test_blank_parts_of_a_result_stand_only_where_all_are_blank():
+    """Whatever pages a call has in its group, and in whichever order: their texts, or one result without a text."""
+    every = [parts for count in (1, 2, 3) for parts in product((" ", "one", "two"), repeat=count)]
+    with opened(budget_tokens=90_000) as session:
+        session.user_says("Make them.")
+        session.observe_model("", [Call(f"c{number}", "Bash", {"n": number}) for number in range(len(every))])
+        edge = session._shell.edge
+        for call, parts in enumerate(every, 1):
+            session.observe(ToolResult(call, " "))
+            for part in parts:
+                page_id, origin = f"p{len(session.state.pages) + 1}", Origin(OriginKind.TOOL_CALL, call=call)
+                page = edge.page(page_id, PageType.EVIDENCE, part, author=Author.TOOL, origin=origin, group=1).event
+                session._shell.run(lambda state, page=page: [Command(page, 0)])
+        found: dict[str, list[str]] = {f"c{number}": [] for number in range(len(every))}
+        for block in session.assemble().blocks:
+            if block.kind is Kind.RESULT:
+                found[block.call_id].append(block.text)
+    assert list(found.values()) == [[part for part in parts if part.strip()] or [""] for parts in every]
 
 
 def test_thoughts_are_sent_back_while_tools_run_and_not_after():
