@@ -1,7 +1,8 @@
 """Re-run: a fork that receives the rest of its parent's inputs, to see their outcome under other settings.
 
-The model's answers and the needs are the parent's; calls are served from the tape, and nothing runs. Like what-if it
-is open loop, but it leaves a session that all verbs can read.
+The model's answers and the needs are the parent's; calls are served from the tape, and nothing runs. Results are fed
+as they came where prompts or needs depend on that: in sessions of messages, which show how a call ended, and of calls
+that ended in a later turn, or more than once. Like what-if it is open loop, but it leaves a session for all verbs.
 
 LAW-RERUN-1: under the parent's own settings a re-run assembles the parent's prompts, turn by turn, with the same
 figures.
@@ -10,7 +11,8 @@ LAW-RERUN-2: inputs are keyed by their version in the parent, so that an interru
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import attrs
@@ -128,7 +130,7 @@ class _Feed:
         self._rows = [row for row in rows if row.kind == "input" and not isinstance(row.data, e.PromptRendered)]
         self._told = fork.profile is None  # else the fork's own shell finds what a retrieval policy needs
         self._refeed = Refeed(fork.profile, fork.budget_tokens)
-        self._results: dict[int, Recorded] = {}  # call → its result
+        self._results: dict[int, Recorded] = {}  # call → its result, of calls that are served
         self._made: dict[int, int] = {}  # version → call: of calls, and of their results
         self._written: dict[str, int] = {}  # page → version of the event that wrote it first
         for row in self._rows:
@@ -138,7 +140,11 @@ class _Feed:
                 self._made[row.version] = row.data.call
             elif isinstance(row.data, e.PageWritten) and row.data.page_id not in session.state.pages:
                 self._written.setdefault(row.data.page_id, row.version)
-        self._calls = frozenset(row.data.call for row in self._rows if isinstance(row.data, e.ToolCalled))
+        made = {row.data.call: row.turn for row in self._rows if isinstance(row.data, e.ToolCalled)}
+        as_they_came = frozenset(made) if session.state.by_groups else _ended_apart(self._rows, made)
+        for call in as_they_came:
+            self._results.pop(call, None)
+        self._calls = frozenset(made) - as_they_came
 
     def run(self, done: int, progress: Progress | None) -> int:
         """Feed all inputs after the parent's version `done`; returns the number of events appended."""
@@ -202,6 +208,15 @@ class _Feed:
         found = [row.data for row in self._results.values() if isinstance(row.data, e.ToolReturned)]
         needs = [(made[data.call], need) for data in found if data.call in made for need in data.needs]
         return sum(not self._known(need, version) for version, need in needs)
+
+
+def _ended_apart(rows: Iterable[Recorded], made: Mapping[int, int]) -> frozenset[int]:
+    """The calls that ended in a later turn than that in which they were `made`, or more than once."""
+    ends = [
+        (row.data.call, row.turn) for row in rows if isinstance(row.data, e.ToolReturned) and not row.data.unmatched
+    ]
+    times = Counter(call for call, _ in ends)
+    return frozenset(call for call, turn in ends if call in made and (turn != made[call] or times[call] > 1))
 
 
 def _compared(log: EventLog, fork: e.SessionForked, session_id: str, appended: int, left_out: int) -> Rerun:

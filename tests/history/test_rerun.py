@@ -9,7 +9,7 @@ from clawvm_es.core.profiles import CLAWVM, LRU, RETRIEVAL, profile
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import UsageError
-from clawvm_es.history import end_of_turn, redecide
+from clawvm_es.history import end_of_turn, prompt_at, redecide
 from clawvm_es.history.figures import figures_of
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.history.rerun import rerun
@@ -21,6 +21,7 @@ from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import FaultType, Holder, Need, NeedRule, ReturnStatus
 from clawvm_es.model.profile import Capability
+from clawvm_es.observe.steps import ToolResult
 from clawvm_es.projections import snapshot
 from clawvm_es.projections.tables import SESSIONS
 from clawvm_es.storage import verify
@@ -301,6 +302,39 @@ def test_a_pause_that_nobody_told_of_stays_unknown():
         assert ran.now == ran.recorded and ran.parted is None
         turns = [row.data for row in journal.log.read("child") if isinstance(row.data, e.TurnBegan)]
         assert [turn.idle_s for turn in turns] == [None] * 9
+
+
+@pytest.mark.parametrize("policy", ["clawvm", "clawvm_turn", "recorded"])
+@pytest.mark.parametrize("renderer", [None, "messages/1:anthropic", "messages/1:openai"])
+def test_results_that_came_late_again_or_as_failures_come_so_again(renderer, policy):
+    """LAW-RERUN-1, to the bytes of each prompt: it says of each call how it had ended by then."""
+    said = {"renderer": renderer} if renderer and policy != "recorded" else {}
+    with Journal.open(":memory:", seed=1, clock=ticking()) as journal:
+        with journal.session("parent", counter="lines4", policy=policy, budget_tokens=900, **said) as session:
+            session.user_says("go on")
+            session.assemble()
+            calls = session.observe_model("reads", [("look", {"n": number}) for number in range(3)])
+            session.observe_result(calls[0], "it is not there", status=ReturnStatus.ERROR)
+            session.observe_result(calls[1], "what it says\n" * 20)
+            session.assemble()
+            session.observe_model("waits")
+            session.observe_result(calls[2], "what came late\n" * 20)
+            session.observe(ToolResult(calls[2], "what it says\n" * 20))
+            session.assemble()
+            session.observe_model("", [("look", {"n": "what came late"})])
+            session.assemble()
+        ran = rerun(journal, "parent", "child", at=1)
+        assert ran.now == ran.recorded and ran.parted is None and ran.left_out == 0
+        theirs, ours = (assembled(journal, name) for name in ("parent", "child"))
+        assert [each.data for each in ours] == [each.data for each in theirs]
+        for was, now in zip(theirs, ours, strict=True) if policy != "recorded" else ():
+            shown = [prompt_at(journal.log, *place) for place in (("parent", was.version), ("child", now.version))]
+            assert shown[0].text == shown[1].text
+
+
+def assembled(journal, session_id):
+    """The assemblies of a session."""
+    return [row for row in read_session(journal.log, session_id) if isinstance(row.data, e.PromptAssembled)]
 
 
 @pytest.mark.parametrize("name", ["9d7a9d52", "6113e919"])
