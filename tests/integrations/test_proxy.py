@@ -444,6 +444,22 @@ def test_results_are_paged_and_read_back(tmp_path: Path, upstream: Upstream, run
     assert "decisions taken again the same" in run_verb("verify", str(journal), "--redecide")
 
 
+def test_a_restarted_proxy_goes_on_with_the_same_bytes(tmp_path: Path, upstream: Upstream) -> None:
+    """What it had taken out stays out, by the same texts, after one and after two restarts, and fits at once."""
+    histories = list(long_talk(16))
+    for number in range(3):
+        with proxied(tmp_path / "j.db", upstream.url, Options(budget=12_000, keep=2)) as running:
+            for history in histories[: 12 + 1] if not number else [histories[11 + number], histories[12 + number]]:
+                running.post("/v1/messages", anthropic(*history), x_clawvm_session="mine")
+                running.settle()
+            assert running.told == []
+            assert len(running.recorded()) == number + 1
+    sent = [asked.json["messages"] for asked in upstream.asked]
+    assert "[clawvm took" in json.dumps(sent[12])
+    assert sent[13] == sent[12] and sent[15] == sent[14]
+    assert sent[14][: len(sent[13])] == sent[13]
+
+
 def test_ids_of_calls_may_come_again(tmp_path: Path, upstream: Upstream) -> None:
     """Where a provider gives the same ids in every answer, a stub names the page of its own result."""
     history: list[dict[str, Any]] = []

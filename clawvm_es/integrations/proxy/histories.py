@@ -24,6 +24,7 @@ import attrs
 from clawvm_es.core.budget import OUTPUT_DEFAULT, WINDOW_DEFAULT, Ratio
 from clawvm_es.importers.prompts import Message
 from clawvm_es.integrations.proxy.paging import Epoch, Held, Next, Stub, next_request
+from clawvm_es.integrations.proxy.remembered import Remembered
 from clawvm_es.integrations.proxy.wire import Answer, Asked, Item, Result, joined, put_together, read_item, replaced
 from clawvm_es.journal.admission import odd_text
 from clawvm_es.model.facts import EpochTrigger
@@ -100,6 +101,7 @@ class History:
     answered_us: int = 0
     context: Sequence[Item] = ()
     lock: threading.Lock = attrs.field(factory=threading.Lock)
+    recall: Callable[[str], Remembered] | None = None
     _stubs: dict[str, Stub] = attrs.field(factory=dict)
     _replaced: dict[bytes, tuple[tuple[str, ...], bytes]] = attrs.field(factory=dict)
 
@@ -120,6 +122,8 @@ class History:
         with self.lock:
             keys = [blake2b(raw, digest_size=16).digest() for raw in asked.items]
             items = self._read(asked, keys, counts.counter)
+            if options.pages and any(item.results for item in items):
+                self._go_on(asked, items, counts.counter)
             known = (self.context if before is None else before) if asked.goes_on else ()
             pieces = self._pieces(asked, [*known, *items])
             found = self._plan(asked, items, options, at_us, counts) if options.pages and not asked.goes_on else None
@@ -141,6 +145,18 @@ class History:
             self.context = (*prepared.items, *([Item(tuple(pieces), (), 0, False)] if pieces else []))
             if not prepared.asked.goes_on:
                 self.ratio.answered(usage.input_tokens, prepared.sent_tokens)
+
+    def _go_on(self, asked: Asked, items: Sequence[Item], count: TokenCounter) -> None:
+        """Take up, once, what an earlier proxy had paged of this conversation."""
+        recall, self.recall = self.recall, None
+        if recall is None or self.epoch.number:
+            return
+        found = recall(self.session)
+        self.pages.update(found.pages)
+        out = [result for item in items for result in item.results if result.key in found.out]
+        stubs = {each.key: stub.text for each in out if (stub := self._stub(each, asked, count)) is not None}
+        if stubs:
+            self.epoch = Epoch(1, 0, stubs, asked.region)
 
     def _read(self, asked: Asked, keys: Sequence[bytes], count: TokenCounter) -> list[Item]:
         return [
@@ -251,12 +267,13 @@ class Counts:
 class Histories:
     """The known conversations, the one used last at the end. Thread-safe.
 
-    `settle` waits until ended answers were read.
+    `settle` waits until ended answers were read, `recall` returns what an earlier proxy recorded of a conversation.
     """
 
     options: Options = attrs.field(factory=Options)
     counts: Counts = attrs.field(factory=Counts)
     settle: Callable[[], None] = lambda: None
+    recall: Callable[[str], Remembered] | None = None
     _known: list[History] = attrs.field(factory=list)
     _answers: OrderedDict[str, tuple[History, Sequence[Item]]] = attrs.field(factory=OrderedDict)
     _awaited: OrderedDict[str, Prepared] = attrs.field(factory=OrderedDict)
@@ -320,7 +337,8 @@ class Histories:
         if first is not None and session and first.system == system:
             first.opening = opening
             return first
-        return History(name, f"{name}/{len(same) + 1}" if same else name, opening, system)
+        session = f"{name}/{len(same) + 1}" if same else name
+        return History(name, session, opening, system, recall=self.recall)
 
     def _opening(self, asked: Asked) -> list[str]:
         """The identities of what stands up to the first words of the user."""

@@ -15,7 +15,6 @@ import weakref
 import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
-from itertools import chain, count
 from typing import Final
 
 import attrs
@@ -30,6 +29,7 @@ from clawvm_es.engine.shell import Outcome
 from clawvm_es.errors import ClawVMError, JournalError
 from clawvm_es.importers.prompts import Conversation, Message, Told
 from clawvm_es.integrations.proxy.histories import COUNTER, HISTORIES, History, Prepared
+from clawvm_es.integrations.proxy.remembered import names
 from clawvm_es.integrations.proxy.wire import Answer, answer_of, joined, result_key
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Finish, OnPressure
@@ -276,8 +276,7 @@ def _note_page(history: History, recording: Recording, step: Step, outcome: Outc
 
 def _free_name(journal: Journal, name: str) -> str:
     """A name that no session has yet; sessions that a proxy recorded before are left alone."""
-    names = chain((name,), (f"{name}#{number}" for number in count(2)))
-    return next(each for each in names if journal.opened(each) is None)
+    return next(each for each in names(name) if journal.opened(each) is None)
 
 
 def _opening(history: History, place: str) -> e.SessionOpened:

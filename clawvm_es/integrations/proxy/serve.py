@@ -16,11 +16,12 @@ from urllib.parse import urlsplit
 import attrs
 import uvicorn
 
-from clawvm_es.errors import UsageError
+from clawvm_es.errors import ClawVMError, UsageError
 from clawvm_es.integrations.ingest import note, spool_of
 from clawvm_es.integrations.proxy.app import Proxy
 from clawvm_es.integrations.proxy.histories import COUNTER, Counts, Histories, Options
 from clawvm_es.integrations.proxy.recorder import Recorder
+from clawvm_es.integrations.proxy.remembered import Remembered, remembered
 from clawvm_es.representations.counter import counter
 from clawvm_es.serving import LOOPBACK_ADDRESSES, Server, bound, why_not
 
@@ -106,7 +107,14 @@ def made(journal: str, options: Options, upstream: str | None, tell: Callable[[s
     counts = Counts()
     threading.Thread(target=lambda: counter(COUNTER).count("warm"), daemon=True).start()
     recorder = Recorder(journal, problems, problems.keep)
-    histories = Histories(options, counts, lambda: recorder.flush(SETTLE_S))
+
+    def recall(session: str) -> Remembered:
+        try:
+            return remembered(journal, session)
+        except (ClawVMError, OSError):  # the recorder tells of it, and the conversation begins anew
+            return Remembered()
+
+    histories = Histories(options, counts, lambda: recorder.flush(SETTLE_S), recall)
     return Proxy(histories, recorder, upstream, problems)
 
 
