@@ -126,7 +126,7 @@ def _message(into: Transcript, message: Fields, line: int, at_us: int) -> None:
 
 
 def _answer(into: Transcript, message: Fields, text: str, line: int, at_us: int) -> None:
-    """An answer: its text or refusal, its thoughts, and its calls, also in the older form and as blocks."""
+    """An answer: its text, refusal or spoken words, its thoughts, and its calls, also in older form and as blocks."""
     given = [*message.objects("tool_calls"), *([message] if message.fields("function_call") else ())]
     refusal = message.text("refusal")
     thinking = next((each for name in _THINKING if (each := message.text(name))), "")
@@ -135,7 +135,7 @@ def _answer(into: Transcript, message: Fields, text: str, line: int, at_us: int)
     uses += [_use_of(block) for block in _blocks(message, *_CALLED) if not given]
     into.answer(
         f"message {line}",
-        texts=[each for each in (text, refusal) if each],
+        texts=[each for each in (text, refusal, message.fields("audio").text("transcript")) if each],
         uses=uses,
         usage=_usage(message.fields("usage")),
         line=line,

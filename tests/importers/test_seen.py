@@ -64,6 +64,7 @@ CHAT_SEEN: dict[str, Rows] = {
     "answer": [{"role": "assistant", "content": CANARY}],
     "refusal": [{"role": "assistant", "content": None, "refusal": CANARY}],
     "refusal in a part": [{"role": "assistant", "content": [{"type": "refusal", "refusal": CANARY}]}],
+    "spoken words": [{"role": "assistant", "content": None, "audio": {"id": "a", "transcript": CANARY}}],
     "result": [CHAT_CALL, {"role": "tool", "tool_call_id": "c", "content": CANARY}],
     "result of a function": [CHAT_CALL, {"role": "function", "name": "f", "content": CANARY}],
     "result without a call": [{"role": "tool", "content": CANARY}],
