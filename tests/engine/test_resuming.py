@@ -7,6 +7,7 @@ import re
 import tempfile
 from pathlib import Path
 
+import attrs
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -15,8 +16,9 @@ from clawvm_es.core.profiles import CLAWVM, PROFILES, RETRIEVAL
 from clawvm_es.engine.hooks import Call, OtherSettings, Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import ClawVMError
-from clawvm_es.history import redecide
+from clawvm_es.history import prompt_at, redecide
 from clawvm_es.history.redact import Target, redact
+from clawvm_es.history.rerun import rerun
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.model import events as e
@@ -26,6 +28,7 @@ from clawvm_es.model.facts import Boundary, Cut, Holder, Need, NeedRule, Trigger
 from clawvm_es.model.pages import PageType, Pin
 from clawvm_es.observe.steps import ContextDropped, FileShown, Image, ToolResult
 from clawvm_es.observe.tools import Tool
+from clawvm_es.testing.histories import histories, play
 from tests.engine.conftest import FIELDS
 
 LOOK = Tool(
@@ -217,6 +220,51 @@ def test_a_session_is_the_same_whatever_it_goes_on_from(opening, steps, later, a
             limits.SNAPSHOT_EVENTS = was
     for other in lived[1:]:
         assert other == lived[0]
+
+
+def played(path, history, *, reopens):
+    """Play a history in one handle, or in one per move; the journal, the session and what its prompts said."""
+    ticks = itertools.count(BEGINS, 60_000_000)
+    journal = Journal.open(path, seed=1, clock=lambda: next(ticks))
+    opening = {"policy": history.policy, "budget_tokens": history.budget, "renderer": f"messages/1:{history.shape}"}
+    session = journal.session("s", counter="lines4", on_pressure="degrade", **opening)
+    said = []
+    for move in history.moves:
+        if reopens:
+            snapshots.catch_up(journal.log)
+            session = journal.session("s")
+        try:
+            said += [prompt.text for prompt in play(session, attrs.evolve(history, moves=(move,)))]
+        except ClawVMError as error:
+            said.append(str(error))
+    return journal, session, said
+
+
+@given(histories())
+@settings(max_examples=10, deadline=None)
+def test_a_history_of_messages_is_the_same_in_one_handle_in_many_and_run_again(history):
+    """The same events to the byte over snapshots, and LAW-RERUN-1 to the byte of each prompt."""
+    was = limits.SNAPSHOT_EVENTS
+    with tempfile.TemporaryDirectory() as folder:
+        journal, session, said = played(":memory:", history, reopens=False)
+        limits.SNAPSHOT_EVENTS = 3
+        try:
+            other, again, said_again = played(Path(folder) / "j.db", history, reopens=True)
+            with other:
+                assert said_again == said and again.state.copy() == session.state.copy()
+                assert [row.hash for row in other.log.read_all()] == [row.hash for row in journal.log.read_all()]
+        finally:
+            limits.SNAPSHOT_EVENTS = was
+    with journal:
+        ran = rerun(journal, "s", "child", at=1)
+        assert ran.left_out == 0 and ran.now == ran.recorded and ran.parted is None
+        assert prompts(journal.log, "child") == prompts(journal.log, "s")
+
+
+def prompts(log, session_id):
+    """The text of each prompt of a session."""
+    rows = [row for row in read_session(log, session_id) if isinstance(row.data, e.PromptAssembled)]
+    return [prompt_at(log, session_id, row.version).text for row in rows]
 
 
 def calls(journal, session_id):
