@@ -178,7 +178,7 @@ def _answer(file: _File, message_id: str, message: Fields, line: int, at_us: int
     file.messages[message_id] = said
     file.context[message_id] = None
     calls = [call for call in message.objects("toolCalls") if _call_id(call) not in said.results]
-    if known is not None and calls and said.results:
+    if calls and said.results:
         said.key = _next(file)  # another call of the model, which said nothing else
     added = text.removeprefix(said.text) if text.startswith(said.text) else text
     said.text = text or said.text

@@ -94,6 +94,14 @@ def test_a_row_of_another_kind_is_a_text_of_the_harness(more: dict[str, Any]) ->
     assert steps({"type": "novelty", **more}) == [UserMessage("said", Lines(3, 3), 7, harness=True, source="novelty")]
 
 
+def test_a_row_that_tells_what_was_rendered_says_that_alone() -> None:
+    """Its texts, without the blank ones, stand for all fields of the attachment."""
+    rendered = [{"content": text} for text in ("first", " ", "second")] + [{}]
+    row = {"attachment": {"type": "novelty", "content": "said"}, "rendered": rendered}
+    expected = UserMessage("first\nsecond", Lines(3, 3), 7, harness=True, source="novelty")
+    assert attachments.steps(Fields.of(row), Lines(3, 3), 7) == [expected]
+
+
 def test_a_file_without_a_text_of_its_own_shows_the_texts_in_it() -> None:
     """Those of its content, or else of the whole row; a file that holds no text is none."""
     row = {"type": "pdf_reference", "filename": "/a.pdf", "pages": 3, "title": "On pages"}

@@ -158,6 +158,32 @@ def test_the_calls_of_an_answer_stand_apart_from_its_text_and_with_its_thoughts(
         assert found.turns == sum(text or calls for text, _, calls in answers)
 
 
+@pytest.mark.parametrize("first", [{}, {"tokens": used(5)}], ids=["no tokens", "tokens"])
+@pytest.mark.parametrize("again", [{}, {"tokens": used(7)}], ids=["as it was", "more tokens"])
+@pytest.mark.parametrize("calls", [{}, {"toolCalls": [call(1)]}], ids=["text", "calls"])
+def test_the_tokens_of_an_answer_are_its_own(first: Any, again: Any, calls: Any, lines: Any) -> None:
+    """Those that a later row of its message tells count, and none of the answer before it, whose own are not told."""
+    one, other = said("gemini", 2, "" if calls else "I look", **calls), said("gemini", 3, "done")
+    found = lines({**one, **first}, {**one, **first, **again}, other)
+    usage = [step.usage.input_tokens for step in found.steps if isinstance(step, ModelMessage) and not step.continued]
+    assert usage == [(first | again).get("tokens", {}).get("input", 0), 0]
+
+
+def test_a_history_that_lacks_no_prompt_drops_nothing(lines: Any) -> None:
+    """Answers and texts of the harness may be missing in it, as they are after a failed request."""
+    rows = [said("user", 1, "one"), said("gemini", 2, "a"), said("user", 3, "two")]
+    summary = said("user", 8, [{"text": "<state_snapshot>We did.</state_snapshot>"}])
+    for histories in ([[rows[0], rows[2]]], [[*rows, summary], rows], [[*rows, summary], [rows[0], rows[2]]]):
+        found = lines(*rows, *({"$set": {"messages": history}} for history in histories))
+        assert not any(isinstance(step, ContextDropped) for step in found.steps)
+
+
+def test_images_that_the_model_made_are_counted(lines: Any) -> None:
+    """No step of an answer holds one: each is told by its reason."""
+    image = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}
+    assert lines(said("gemini", 2, [{"text": "see"}, image, image])).skipped == {"image": 2}
+
+
 def test_a_text_is_said_once_however_often_its_message_is_written(lines: Any) -> None:
     """Written again it may have grown, be as it was, or be left out: each part of it is told once, in its order."""
     whole = "I look at it."
