@@ -5,12 +5,24 @@ from __future__ import annotations
 from random import Random
 
 import attrs
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from clawvm_es.core.groups import FRAME_TOKENS, OPENER_TOKENS, STAND_TOKENS, Stand, appended, laid_out
+from clawvm_es.core.groups import (
+    FRAME_TOKENS,
+    OPENER_TOKENS,
+    STAND_TOKENS,
+    Stand,
+    appended,
+    exchange_tokens,
+    in_exchange,
+    laid_out,
+    open_pages,
+)
 from clawvm_es.core.profiles import CLAWVM
+from clawvm_es.core.state import Asked
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Entry, RetireReason, ReturnStatus
 from clawvm_es.model.pages import FULL, POINTER, Author, Fidelity, Level, PageType
@@ -256,3 +268,92 @@ def test_calls_that_come_late_have_a_beginning_of_their_own_which_is_not_the_ans
     beginning = Entry("g1", 0, Fidelity.POINTER, 0)
     late = Entry("c2", 1, Fidelity.FULL, 30), Entry("r2", int(Stand.WAITING), Fidelity.POINTER, STAND_TOKENS)
     assert found == [beginning, *late]
+
+
+@given(MOVES, st.randoms(use_true_random=False))
+@example(["user", ("p", True, True, 40), ("pw", True, True, 40)], Random(0))
+@example([("p", True, True, 40), "user", "note", "harness", "model", "plan"], Random(0))
+@example([("p", True, True, 0), "note", ("w", True, False, 0)], Random(0))
+@settings(max_examples=60, deadline=None)
+def test_the_open_exchange_is_all_that_was_said_since_the_user_spoke(moves, random):
+    """Its pages, oldest first, and the tokens of its entries; it goes on while the newest answer of it made calls."""
+    talk = Talk()
+    talk.do(moves)
+    levels, state = talk.choose(random), talk.given.state
+    happened = [each for each in talk.happened if not isinstance(each, Answer) or each.says]
+    said = [each for each in happened if isinstance(each, Answer) or _is_message(talk, each)]
+    is_open = [each for each in said if talk.is_open(each)]
+    of_it, opener = talk.entries(is_open), Entry("o1", 0, Fidelity.FULL, OPENER_TOKENS)
+    assert exchange_tokens(state, [opener, *talk.entries(happened)]) == sum(entry.tokens for entry in of_it)
+    pages = [entry.page_id for entry in of_it if entry.page_id in levels]
+    assert [found.page_id for found in open_pages(state)] == sorted(pages, key=lambda page_id: int(page_id[1:]))
+    newest = [each for each in is_open if isinstance(each, Answer) and each.number == talk.answers]
+    assert in_exchange(state) == any(each.results for each in newest)
+
+
+def _is_message(talk: Talk, number: int) -> bool:
+    return talk.is_said(number, "user") or talk.is_said(number, "model")
+
+
+def test_what_the_user_said_before_and_is_written_again_opens_no_exchange():
+    """The exchange goes on from the newest message, and what of it was sent stays."""
+    talk = Talk()
+    talk.do(["user", "user", ("p", True, True, 0)])
+    talk.given.turn()
+    state = talk.given.state
+    before = (state.spoken, state.exchange)
+    assert state.exchange > 0
+    for number in (1, 2):
+        talk.given.when(page(number, PageType.CONVERSATION, 50, author=Author.USER))
+        assert (state.spoken, state.exchange) == before
+    talk.do(["user"])
+    assert (state.spoken, state.exchange) == (5, 0)
+
+
+def test_an_answer_without_a_message_of_the_users_is_open_until_the_next():
+    """Where the user says nothing each answer begins an exchange; what goes on with it does not."""
+    talk = Talk()
+    talk.do([("p", True, True, 0)])
+    talk.given.turn()
+    state = talk.given.state
+    sent = state.exchange
+    assert sent > 0
+    talk.given.when(e.ModelResponded(group=1))
+    assert state.exchange == sent
+    talk.given.when(e.ModelResponded(group=2))
+    assert state.exchange == 0
+
+
+def test_a_call_keeps_its_first_id_its_first_end_and_the_sizes_of_its_arguments():
+    """An id that came before is not its own; an end may come before its call; uncounted arguments take nothing."""
+    sizes = (Level(Fidelity.FULL, 30, HASH, "test/1"), Level(Fidelity.STRUCTURED, 10, HASH, "test/1"))
+    talk = Talk()
+    state = talk.given.state
+    talk.given.when(e.ModelResponded(group=1))
+    talk.given.when(e.ToolReturned(2, ReturnStatus.OK, unmatched=True))
+    early = state.version
+    talk.given.when(e.ToolReturned(2, ReturnStatus.OK, unmatched=True))
+    for call, known in ((1, "1" * 64), (2, "1" * 64), (3, "2" * 64)):
+        talk.given.when(e.ToolCalled(call, "T", HASH, levels=sizes, group=1, call_id=known))
+    talk.given.when(e.ToolCalled(4, "T", HASH, group=1))
+    talk.given.when(e.ToolCalled(5, "T", HASH))
+    ends = []
+    for call in (3, 1, 3, 2, 5):
+        talk.given.when(e.ToolReturned(call, ReturnStatus.OK))
+        ends.append(state.version)
+    assert state.groups[1].calls == (
+        Asked(1, 30, 10, True, ends[1]),
+        Asked(2, 30, 10, False, early),
+        Asked(3, 30, 10, True, ends[0]),
+        Asked(4, 0, 0, False, 0),
+    )
+
+
+@pytest.mark.parametrize(("shape", "kept"), [("anthropic", 40), ("responses", 40), ("openai", 0)])
+def test_thoughts_count_where_they_are_sent_back(shape, kept):
+    """With the answer's own form, under the renderers of providers that take them."""
+    for native, tokens in ((HASH, kept), (None, 0)):
+        given = Given()
+        given.when(replace(opened(CLAWVM, 9_000), renderer=f"messages/1:{shape}"))
+        given.when(e.ModelResponded(group=1, native=native, thinking_tokens=40))
+        assert given.state.groups[1].thinking == tokens
