@@ -169,6 +169,17 @@ def test_the_tokens_of_an_answer_are_its_own(first: Any, again: Any, calls: Any,
     assert usage == [(first | again).get("tokens", {}).get("input", 0), 0]
 
 
+def test_the_calls_of_one_answer_are_one_step_whichever_row_tells_them(lines: Any) -> None:
+    """Its own row, written again, and a row of calls alone: the text before them is parted from them once."""
+    answer = said("gemini", 2, "I look")
+    for results in product(("out", None), repeat=2):
+        alone = said("gemini", 3, "", toolCalls=[call(1, results[0])])
+        found = lines(answer, alone, {**answer, "toolCalls": [call(2, results[1])]})
+        steps = [step for step in found.steps if isinstance(step, ModelMessage)]
+        assert [(step.texts, len(step.calls)) for step in steps] == [(("I look",), 0), ((), 2)]
+        assert found.turns == 1
+
+
 def test_a_history_that_lacks_no_prompt_drops_nothing(lines: Any) -> None:
     """Answers and texts of the harness may be missing in it, as they are after a failed request."""
     rows = [said("user", 1, "one"), said("gemini", 2, "a"), said("user", 3, "two")]
