@@ -17,9 +17,13 @@ from clawvm_es.core.groups import (
     Stand,
     appended,
     exchange_tokens,
+    fee,
     in_exchange,
     laid_out,
+    left_out,
     open_pages,
+    pageless,
+    stub_rank,
 )
 from clawvm_es.core.profiles import CLAWVM
 from clawvm_es.core.state import Asked
@@ -293,6 +297,64 @@ def test_the_open_exchange_is_all_that_was_said_since_the_user_spoke(moves, rand
 
 def _is_message(talk: Talk, number: int) -> bool:
     return talk.is_said(number, "user") or talk.is_said(number, "model")
+
+
+@given(MOVES)
+@example(["user", ("pw", True, True, 40), ("gb", True, True, 40)])
+@example([("pP", True, True, 40), "user"])
+@settings(max_examples=40, deadline=None)
+def test_a_group_costs_its_arguments_what_stands_for_results_and_open_thoughts(moves):
+    """Beyond its pages: arguments in full or as stubs, as the group is open or not (LAW-GROUP-2)."""
+    talk = Talk()
+    talk.do(moves)
+    for its in talk.happened:
+        if isinstance(its, Answer) and its.says:
+            is_open = talk.is_open(its)
+            asked = sum(30 if is_open or call in its.brief else 10 for call in its.results)
+            stands = STAND_TOKENS * sum(isinstance(result, Stand) for result in its.results.values())
+            found = fee(talk.given.state, talk.given.state.groups[its.number])
+            assert found == asked + stands + (its.thoughts if is_open else 0)
+
+
+@pytest.mark.parametrize("quarter", [0, 41, 42, 83, 84, 85, 126, 167, 168, 1_000])
+def test_groups_without_a_page_stand_from_the_newest_while_a_quarter_of_the_budget_holds_them(quarter):
+    """Each takes 30 tokens of arguments and 12 of what stands for its result; answers that say nothing take none."""
+    talk = Talk()
+    talk.do(["user", *[("w", False, False, 0), ("", False, False, 0)] * 4, ("p", True, False, 0)])
+    state = talk.given.state
+    state.budget_tokens = 4 * quarter + 3
+    count = min(quarter // 42, 4)
+    assert pageless(state) == (1, 3, 5, 7)[4 - count :]
+    assert left_out(state) == 42 * (4 - count)
+
+
+def test_no_group_without_a_page_stands_that_is_older_than_one_left_out():
+    """Even one that would fit; a number that no answer has is passed over."""
+    talk = Talk()
+    talk.do(["user", ("w", False, False, 0), ("ww", False, False, 0)])
+    talk.answers += 1
+    talk.do([("w", False, False, 0)])
+    state = talk.given.state
+    for quarter, standing in ((41, ()), (42, (4,)), (84, (4,)), (42 + 84, (2, 4)), (42 + 84 + 42, (1, 2, 4))):
+        state.budget_tokens = 4 * quarter
+        assert pageless(state) == standing
+
+
+@pytest.mark.parametrize(
+    ("tokens", "rank"),
+    [
+        ((0, 2, 4, 6, 9), 1),
+        ((0, 0, -1, -1, 9), 1),
+        ((0, -1, 0, 6, 9), 2),
+        ((0, -1, -1, 6, 9), 3),
+        ((0, -1, -1, -1, 0), 4),
+    ],
+)
+def test_a_stub_is_the_lowest_level_that_is_kept(tokens, rank):
+    """However few tokens it has; absence is none."""
+    talk = Talk()
+    talk.do(["note"])
+    assert stub_rank(attrs.evolve(talk.pages["p1"], tokens=tokens)) == rank
 
 
 def test_what_the_user_said_before_and_is_written_again_opens_no_exchange():
