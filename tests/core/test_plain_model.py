@@ -236,6 +236,7 @@ class BesideMachine(RuleBasedStateMachine):
             levels=data.draw(st.just(()) | st.just((Level(Fidelity.FULL, 9, HASH, "plain/1"),))),
         )
         status = data.draw(st.sampled_from([ReturnStatus.OK, ReturnStatus.OK, *ReturnStatus]))
+        status = ReturnStatus.OK if self.calls in self.state.unmatched else status  # it ended before it was made
         returned = e.ToolReturned(call=self.calls, status=status, needs=self.needs(data), unmatched=early)
         ends = data.draw(st.sampled_from([True, True, False]))
         for event in (returned, called) if early else (called, returned) if ends else (called,):
