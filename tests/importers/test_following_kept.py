@@ -104,10 +104,15 @@ def test_an_erasure_takes_what_is_kept(tmp_path: Path, live: Path, journal: Jour
     assert follow(journal, live).appended == 0
 
 
+def interrupted(given: Given, *_: Any) -> None:
+    """Ctrl-C, while steps are given."""
+    raise KeyboardInterrupt
+
+
 def test_sessions_are_let_go_of_with_their_files(
     tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A follower holds the sessions of the files that grew last, and none once it is closed or a file went away."""
+    """A follower holds the sessions of the files that grew last, and none once it ends or a file fails or is gone."""
     held: set[str] = set()
     opened, close = Given.open.__func__, Given.close  # type: ignore[attr-defined]
 
@@ -131,6 +136,14 @@ def test_sessions_are_let_go_of_with_their_files(
             assert held == {f"s{each}" for each in range(max(1, number - OPEN_FILES + 1), number + 1)}
         path.write_bytes(b"no recording any more\n" * 99)
         assert follower.once().refused and f"s{number}" not in held and len(held) == OPEN_FILES - 1
+        path = tmp_path / "sessions" / f"{number - 1}.jsonl"
+        path.write_bytes(as_lines([{**row, "sessionId": f"s{number - 1}"} for row in CLAUDE[:9]]))
+        with monkeypatch.context() as broken:
+            broken.setattr(Given, "give", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                follower.once()
+        assert f"s{number - 1}" not in held and len(held) == OPEN_FILES - 2
+        assert follower.once().appended and f"s{number - 1}" in held
     assert not held
     document = {"sessionId": "g", "projectHash": "h", "startTime": AT % 0, "messages": [GEMINI]}
     (tmp_path / "document.json").write_text(json.dumps(document))

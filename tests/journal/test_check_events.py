@@ -183,3 +183,13 @@ def test_a_changed_column_is_named_with_its_right_value(rows, column, change):
     assert any(
         f"with {'NULL' if shown is None else shown} the hash would be right" in str(problem) for problem in told
     )
+
+
+def test_a_changed_principal_is_told_by_the_one_before(rows):
+    """Events of one principal that is not the harness come one after the other."""
+    for place in (2, 3):
+        rows = changed(rows, place, principal=b"agent")
+    told = EventChecker(lambda session_id, version: rows[3][AT("hash")], True)
+    found = changed(rows, 3, rehashed=False, principal=b"someone")
+    (problem,) = [each for row in found[:4] for each in told.check(row) if each.what == "principal"]
+    assert "with 'agent' the hash would be right" in str(problem)
