@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from functools import wraps
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import click
 from click.shell_completion import CompletionItem
@@ -17,26 +19,56 @@ from clawvm_es.cli import place
 if TYPE_CHECKING:
     from clawvm_es.journal.ports import EventLog
 
+Completer: TypeAlias = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 OFFERED: Final = 500
 """Words that are offered at most."""
 _UNFOLDED: Final = 2_000
 """Events that are read for the pages of a session whose page table is not stored yet."""
 
 
-def sessions(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The ids of sessions with this prefix."""
-    try:
-        return _items(_sessions(context), incomplete)
-    except Exception:
-        return []
+def _of_the_journal(read: Callable[[EventLog, str], Iterable[str]]) -> Completer:
+    """Complete words that `read` finds in the journal for the named session, "" if none is named.
+
+    Nothing is offered if the journal cannot be read.
+    """
+
+    @wraps(read)
+    def complete(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from clawvm_es.storage import open_log
+
+        try:
+            path = _path(context)
+            if path is None:
+                return []
+            with open_log(path, read_only=True) as log:
+                return _items(read(log, context.params.get("session") or ""), incomplete)
+        except Exception:
+            return []
+
+    return complete
 
 
-def pages(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The ids of pages with this prefix, in the named session, or the only one."""
-    try:
-        return _items(_pages(context), incomplete)
-    except Exception:
-        return []
+@_of_the_journal
+def sessions(log: EventLog, _: str) -> Iterable[str]:
+    """The ids of all sessions."""
+    return _known(log)
+
+
+@_of_the_journal
+def pages(log: EventLog, session: str) -> Iterable[str]:
+    """The ids of the pages in the named session, or the only one."""
+    known = _known(log)
+    found = [each for each in known if each == session] or [each for each in known if each.startswith(session)]
+    return _page_ids(log, found[0]) if len(found) == 1 else []
+
+
+@_of_the_journal
+def fields(log: EventLog, session: str) -> Iterable[str]:
+    """The fields of the durable store in the named session, or in all."""
+    from clawvm_es import views
+
+    rows = views.store(log, views.chosen(log, session) if session else None)["fields"]
+    return sorted({row["field"] for row in rows})
 
 
 def policies(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -44,14 +76,6 @@ def policies(_: click.Context, __: click.Parameter, incomplete: str) -> list[Com
     from clawvm_es.core.profiles import PROFILES
 
     return _items(PROFILES, incomplete)
-
-
-def fields(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The fields of the durable store with this prefix, in the named session, or in all."""
-    try:
-        return _items(_fields(context), incomplete)
-    except Exception:
-        return []
 
 
 def subjects(context: click.Context, option: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -81,16 +105,9 @@ def journal(context: click.Context, argument: click.Parameter, incomplete: str) 
     return offered
 
 
-def _formats() -> Iterable[str]:
-    from clawvm_es.importers import FORMATS
-
-    return FORMATS
-
-
-def _prices() -> Iterable[str]:
-    from clawvm_es.prices.lists import NAMES
-
-    return NAMES
+def _named(module: str, name: str) -> Callable[[], Iterable[str]]:
+    """Names that a module holds, which loads when they are asked for."""
+    return lambda: getattr(import_module(module), name)
 
 
 def _events() -> Iterable[str]:
@@ -99,74 +116,26 @@ def _events() -> Iterable[str]:
     return sorted(EVENT_TYPES)
 
 
-def _page_types() -> Iterable[str]:
-    from clawvm_es.model.pages import PageType
-
-    return PageType
-
-
-def _faults() -> Iterable[str]:
-    from clawvm_es.model.facts import FaultType
-
-    return FaultType
-
-
-def _mechanisms() -> Iterable[str]:
-    from clawvm_es.model.profile import Capability
-
-    return Capability
-
-
-def _renderers() -> Iterable[str]:
-    from clawvm_es.representations.messages import RENDERERS
-
-    return RENDERERS
-
-
-def _tables() -> Iterable[str]:
-    from tabulate import tabulate_formats
-
-    return tuple(tabulate_formats)
-
-
 def _parts() -> Iterable[str]:
     from clawvm_es.evaluation.experiments import ALL, PARTS
 
     return (*PARTS, ALL)
 
 
-def _questions() -> Iterable[str]:
-    from clawvm_es.views.lake import QUESTIONS
-
-    return QUESTIONS
-
-
-def _families() -> Iterable[str]:
-    from clawvm_es.evaluation.families import FAMILIES
-
-    return FAMILIES
-
-
-def _evaluated() -> Iterable[str]:
-    from clawvm_es.evaluation.policies import POLICIES
-
-    return POLICIES
-
-
 _NAMES: Final[Mapping[str, Callable[[], Iterable[str]]]] = {
-    "families": _families,
-    "fault": _faults,
-    "fmt": _tables,
-    "format_": _formats,
-    "page_type": _page_types,
+    "families": _named("clawvm_es.evaluation.families", "FAMILIES"),
+    "fault": _named("clawvm_es.model.facts", "FaultType"),
+    "fmt": _named("tabulate", "tabulate_formats"),
+    "format_": _named("clawvm_es.importers", "FORMATS"),
+    "page_type": _named("clawvm_es.model.pages", "PageType"),
     "parts": _parts,
-    "policies": _evaluated,
-    "prices": _prices,
-    "question": _questions,
-    "renderer": _renderers,
+    "policies": _named("clawvm_es.evaluation.policies", "POLICIES"),
+    "prices": _named("clawvm_es.prices.lists", "NAMES"),
+    "question": _named("clawvm_es.views.lake", "QUESTIONS"),
+    "renderer": _named("clawvm_es.representations.messages", "RENDERERS"),
     "renderers": lambda: ("messages", "frames"),
     "types": _events,
-    "without": _mechanisms,
+    "without": _named("clawvm_es.model.profile", "Capability"),
 }
 """Parameter → the names that it takes, for parameters whose names are the same in every journal."""
 
@@ -194,45 +163,11 @@ def _path(context: click.Context) -> str | None:
     return next((path for path in candidates if path and os.path.isfile(path)), None)
 
 
-def _sessions(context: click.Context) -> list[str]:
-    from clawvm_es.storage import open_log
-
-    path = _path(context)
-    if path is None:
-        return []
-    with open_log(path, read_only=True) as log:
-        return _known(log)
-
-
 def _known(log: EventLog) -> list[str]:
     """The ids of all sessions, without the streams of shared scopes."""
     from clawvm_es.model.events import SCOPE_PREFIX
 
     return [head.session_id for head in log.heads() if not head.session_id.startswith(SCOPE_PREFIX)]
-
-
-def _pages(context: click.Context) -> list[str]:
-    from clawvm_es.storage import open_log
-
-    path, wanted = _path(context), context.params.get("session") or ""
-    if path is None:
-        return []
-    with open_log(path, read_only=True) as log:
-        known = _known(log)
-        found = [each for each in known if each == wanted] or [each for each in known if each.startswith(wanted)]
-        return _page_ids(log, found[0]) if len(found) == 1 else []
-
-
-def _fields(context: click.Context) -> list[str]:
-    from clawvm_es import views
-    from clawvm_es.storage import open_log
-
-    path, wanted = _path(context), context.params.get("session")
-    if path is None:
-        return []
-    with open_log(path, read_only=True) as log:
-        rows = views.store(log, views.chosen(log, wanted) if wanted else None)["fields"]
-    return sorted({row["field"] for row in rows})
 
 
 def _page_ids(log: EventLog, session_id: str) -> list[str]:
