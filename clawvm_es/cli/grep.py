@@ -11,11 +11,11 @@ import click
 from clawvm_es import views
 from clawvm_es.cli.options import (
     Whole,
-    complete_names,
     events_options,
     journal_argument,
     json_option,
     sessions_option,
+    types_option,
 )
 from clawvm_es.cli.output import style
 from clawvm_es.cli.tables import Column, emit_rows, shape_options
@@ -32,14 +32,7 @@ _BEFORE: Final = 30
 @click.argument("pattern")
 @sessions_option
 @events_options
-@click.option(
-    "--type",
-    "types",
-    multiple=True,
-    metavar="TYPE",
-    shell_complete=complete_names,
-    help="Only texts of events of this type (repeatable).",
-)
+@types_option("texts of events")
 @click.option("--regex", is_flag=True, help="PATTERN is a regular expression, searched for in every text.")
 @click.option("--ignore-case", "-i", is_flag=True, help="With --regex: upper and lower case are the same.")
 @click.option("--index", is_flag=True, help="First index the texts that were written since the last time.")

@@ -119,6 +119,12 @@ session_option = _session_option("the only one")
 sessions_option = _session_option("all")
 
 
+def types_option(what: str) -> Callable[[F], F]:
+    """`--type`, any number of times, for a verb that shows `what` of some types of events."""
+    told = f"Only {what} of this type (repeatable)."
+    return click.option("--type", "types", multiple=True, metavar="TYPE", shell_complete=complete_names, help=told)
+
+
 def mechanisms(names: Iterable[str]) -> list[Capability]:
     """The mechanisms of `--without`; raises `UsageError` for an unknown name."""
     from clawvm_es.errors import UsageError

@@ -13,7 +13,6 @@ from clawvm_es import views
 from clawvm_es.cli.options import (
     Day,
     Whole,
-    complete_names,
     complete_pages,
     events_options,
     journal_argument,
@@ -22,6 +21,7 @@ from clawvm_es.cli.options import (
     prices_option,
     session_option,
     sessions_option,
+    types_option,
 )
 from clawvm_es.cli.tables import Column, columns, emit_rows, shape_options, table
 
@@ -91,14 +91,7 @@ def sessions(
 @journal_argument
 @sessions_option
 @events_options
-@click.option(
-    "--type",
-    "types",
-    multiple=True,
-    metavar="TYPE",
-    shell_complete=complete_names,
-    help="Only events of this type (repeatable).",
-)
+@types_option("events")
 @click.option("--kind", type=click.Choice(["input", "decision"]), help="Only inputs, or only decisions.")
 @click.option("--limit", "-n", type=Whole(1), metavar="N", help="Only the last N of them.")
 @shape_options
