@@ -54,6 +54,11 @@ def no_journal(place: str) -> UnreadableInput:
     return UnreadableInput(f"{place}: there is no journal here", hint="check the path; clawvm import makes a journal")
 
 
+def no_page(session_id: str, page_id: str, where: str = "") -> UsageError:
+    """The error of a page that a session does not have; `where` limits it to a place."""
+    return UsageError(f"session {session_id} has no page {page_id}{where}", hint="clawvm pages JOURNAL lists them")
+
+
 class CellFailed(ClawVMError):
     """A cell of the evaluation raised; the message names experiment and key, its own error is the cause."""
 

@@ -73,8 +73,8 @@ def bisect(
     ask = _question(expression, fault, file, page)
     with views.opened(journal) as log:
         session_id = views.chosen(log, session)
-        require_pages(log, session_id, () if expression is None else pages_named(expression))
-        require_pages(log, session_id, () if page is None else (page,))
+        named = () if expression is None else pages_named(expression)
+        require_pages(log, session_id, named if page is None else (*named, page))
         first, last = (None if text is None else version_named(log, session_id, text) for text in (good, bad))
         if ask is None:
             found = search.first_fault(log, session_id, _fault_type(fault or ""), page, first, last)

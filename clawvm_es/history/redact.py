@@ -23,7 +23,7 @@ from clawvm_es import limits, projections
 from clawvm_es.core.decide import decide
 from clawvm_es.core.state import State
 from clawvm_es.engine.titles import Openings
-from clawvm_es.errors import DiskFailed, ForeignObject, JournalBusy, JournalFull, UsageError, VersionConflict
+from clawvm_es.errors import DiskFailed, ForeignObject, JournalBusy, JournalFull, UsageError, VersionConflict, no_page
 from clawvm_es.files import forget_followed
 from clawvm_es.history.reach import Reach, touches
 from clawvm_es.journal.codec import named_commitments
@@ -261,7 +261,7 @@ def _of_page(log: EventLog, session_id: str, page_id: str) -> Iterator[str]:
     written = (data for data in rows if isinstance(data, PageWritten) and data.page_id == page_id)
     found = [data.levels[0].body for data in written]  # in full; what was built from it goes with it
     if not found:
-        raise UsageError(f"session {session_id} has no page {page_id}", hint="clawvm pages JOURNAL lists them")
+        raise no_page(session_id, page_id)
     return iter(found)
 
 

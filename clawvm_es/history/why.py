@@ -20,7 +20,7 @@ from clawvm_es.core.epochs import rent_due
 from clawvm_es.core.retracing import retrace
 from clawvm_es.core.state import State
 from clawvm_es.core.tracing import Account, Candidate, Traced, trace
-from clawvm_es.errors import UsageError
+from clawvm_es.errors import UsageError, no_page
 from clawvm_es.history.origins import Origins, Place, Provenance, is_inferred, require_session
 from clawvm_es.history.places import end_of_turn, state_at
 from clawvm_es.history.spans import last_move, reach
@@ -227,7 +227,7 @@ def _no_page(log: EventLog, session_id: str, page_id: str, turn: int) -> UsageEr
                 f"it was written in turn {row.turn}, version {row.version}; its first prompt is turn {row.turn + 1}'s"
             )
             return UsageError(f"page {page_id} was not written yet when turn {turn} was assembled", hint=later)
-    return UsageError(f"session {session_id} has no page {page_id}", hint="clawvm pages JOURNAL lists them")
+    return no_page(session_id, page_id)
 
 
 def _last_change(rows: Blocks, page_id: str, upto: int) -> Change | None:

@@ -12,7 +12,7 @@ import msgspec
 
 from clawvm_es.engine.titles import opened_text
 from clawvm_es.engine.updates import field_names
-from clawvm_es.errors import UsageError
+from clawvm_es.errors import UsageError, no_page
 from clawvm_es.history.places import ShownPrompt, prompt_at
 from clawvm_es.history.provenance import provenance as spans_of
 from clawvm_es.journal.lineage import event_at, lineage, read_back, read_session
@@ -82,12 +82,7 @@ def require_pages(log: EventLog, session_id: str, page_ids: Iterable[str]) -> No
         known = {row.page_id for row in view.rows(PAGE_TABLE, session_id)}
     for page_id in wanted:
         if page_id not in known:
-            raise _no_page(session_id, page_id, "")
-
-
-def _no_page(session_id: str, page_id: str, where: str) -> UsageError:
-    message = f"session {session_id} has no page {page_id}{where}"
-    return UsageError(message, hint="clawvm pages JOURNAL lists them")
+            raise no_page(session_id, page_id)
 
 
 def page(
@@ -97,7 +92,7 @@ def page(
     with models(log, session_id, version, turn) as view:
         row = next((row for row in view.rows(PAGE_TABLE, session_id) if row.page_id == page_id), None)
     if row is None:
-        raise _no_page(session_id, page_id, " there")
+        raise no_page(session_id, page_id, " there")
     data = event_at(log, session_id, row.written_version).data if row.written_version else None
     vault, by_level, source = log.vault(session_id), dict[str, str | None](), None
     if isinstance(data, PageWritten):
