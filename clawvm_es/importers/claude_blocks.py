@@ -64,6 +64,12 @@ def text_of(block: Fields) -> str | None:
     return None
 
 
+def server_result(block: Fields) -> tuple[str, str, int]:
+    """The call's id and the text of a result that the API made itself, and the number of its encrypted parts."""
+    encrypted = sum("encrypted_content" in each for each in block.objects("content"))
+    return block.ident("tool_use_id"), "\n".join(said(block.raw.get("content"))), encrypted
+
+
 def answer(message: Fields, cwd: str) -> Answer:
     """The blocks of a row of an answer."""
     found = Answer()
@@ -76,8 +82,9 @@ def answer(message: Fields, cwd: str) -> Answer:
         elif block.text("thinking").strip():
             found.thinking.append(block.text("thinking"))
         elif kind.endswith("_tool_result"):
-            found.results.append((block.ident("tool_use_id"), "\n".join(said(block.raw.get("content")))))
-            found.skipped[Skip.ENCRYPTED] += sum("encrypted_content" in each for each in block.objects("content"))
+            call_id, told, encrypted = server_result(block)
+            found.results.append((call_id, told))
+            found.skipped[Skip.ENCRYPTED] += encrypted
         else:
             found.skipped[Skip.THINKING if kind in _THINKING else Skip.UNKNOWN_BLOCK] += 1
     return found

@@ -401,10 +401,13 @@ class Run:
 
     def _micro(self, row: Row) -> None:
         self.into.flush()
-        named = row.data.fields("microcompactMetadata").texts("compactedToolIds")
-        self.tree.took_out(named)
-        self.results.changed(named)
-        dropped = self.into.calls_of(named)
+        self._took_results(row, row.data.fields("microcompactMetadata").texts("compactedToolIds"))
+
+    def _took_results(self, row: Row, call_ids: Sequence[str]) -> None:
+        """Take the results of calls out of the context."""
+        self.tree.took_out(call_ids)
+        self.results.changed(call_ids)
+        dropped = self.into.calls_of(call_ids)
         self.into.say(ContextDropped(Boundary.PRUNE, row.lines, row.at_us, dropped_calls=dropped, cut=Cut.MICRO))
 
     def _replaced(self, row: Row) -> None:
@@ -421,15 +424,11 @@ class Run:
                 self.results.replaced(call_id, tokens)
                 self.files.grown += tokens
             elif call_id in self.tree.standing():
-                self.tree.took_out([call_id])
-                self.results.changed([call_id])
-                dropped = self.into.calls_of([call_id])
-                lines, at_us = row.lines, row.at_us
-                self.into.say(ContextDropped(Boundary.PRUNE, lines, at_us, dropped_calls=dropped, cut=Cut.MICRO))
-                self.into.say(UserMessage(text, lines, at_us, harness=True))
+                self._took_results(row, [call_id])
+                self.into.say(UserMessage(text, row.lines, row.at_us, harness=True))
 
     def _took_rows(self, row: Row, uuids: Sequence[str], summary: str = "") -> None:
-        """Take rows out of the context; a summary may stand in their place."""
+        """Remove rows from the context, and add the summary that replaces them, if there is one."""
         self.into.flush()
         self.tree.join(row.uuid, row.line, parent=row.parent)
         if not self.tree.took_rows(uuids):

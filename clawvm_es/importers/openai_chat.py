@@ -8,7 +8,7 @@ from typing import Final
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers import images
 from clawvm_es.importers.claude_attachments import said
-from clawvm_es.importers.claude_blocks import text_of
+from clawvm_es.importers.claude_blocks import server_result, text_of
 from clawvm_es.importers.format import Format, Growth
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.merging import Use
@@ -147,9 +147,9 @@ def _answer(into: Transcript, message: Fields, text: str, line: int, at_us: int)
     into.skip(Skip.THINKING, len(_blocks(message, "redacted_thinking")))
     for block in message.objects("content"):
         if _is_result(block):
-            found = "\n".join(said(block.raw.get("content")))
-            into.result(block.ident("tool_use_id"), found, ReturnStatus.OK, line, at_us)
-            into.skip(Skip.ENCRYPTED, sum("encrypted_content" in each for each in block.objects("content")))
+            call_id, found, encrypted = server_result(block)
+            into.result(call_id, found, ReturnStatus.OK, line, at_us)
+            into.skip(Skip.ENCRYPTED, encrypted)
 
 
 def _usage(usage: Fields) -> Usage:

@@ -237,7 +237,7 @@ def _result(state: Session, event: Fields, call_id: str, line: int, at_us: int) 
 def _text(event: Fields) -> str:
     """The text of an observation as the model sees it; a command's includes what its shell put around it."""
     told = event.fields("extras").fields("metadata")
-    text = f"{told.text('prefix')}{event.text('content')}{told.text('suffix')}"
+    text = openhands_sdk.around(event.text("content"), told)
     return text + openhands_sdk.ended(told) if event.text("observation") == "run" else text
 
 

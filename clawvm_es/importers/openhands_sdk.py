@@ -123,7 +123,7 @@ def _result(state: Session, event: Fields, line: int, at_us: int) -> None:
     text, shown = _content(state.into, told)
     text = text or told.text("output") or event.text("error") or told.text("error")
     metadata = told.fields("metadata")
-    text = f"{metadata.text('prefix')}{text}{metadata.text('suffix')}{ended(metadata)}"
+    text = around(text, metadata) + ended(metadata)
     if event.text("kind") == "UserRejectObservation":
         text = f"Action rejected: {event.text('rejection_reason')}"
     beside = [each.text("text") for each in event.objects("extended_content")]
@@ -134,6 +134,11 @@ def _result(state: Session, event: Fields, line: int, at_us: int) -> None:
     name = event.text("tool_name")
     state.into.result(event.ident("tool_call_id"), whole, status, line, at_us, shown, name)
     state.cwd = metadata.text("working_dir") or state.cwd
+
+
+def around(text: str, metadata: Fields) -> str:
+    """A command's output between the texts that its shell put around it."""
+    return f"{metadata.text('prefix')}{text}{metadata.text('suffix')}"
 
 
 def ended(metadata: Fields) -> str:
