@@ -36,7 +36,7 @@ class Ages:
 
     def at(self, age: int) -> int:
         """Permille at an age in turns."""
-        return self.values[bisect_left(self.bounds, age)]
+        return self.step(age)[0]
 
 
 RECENCY: Final = Ages((1, 4, 16, 64), (1000, 750, 500, 250, 0))
