@@ -163,7 +163,7 @@ def alone(folder: Path, wait_s: float) -> Iterator[bool]:
 
 
 def _is_at(fd: int, path: Path) -> bool:
-    """Tell whether an open file still stands at a path: an uninstallation takes the lock away."""
+    """Tell whether an open file is still the one at a path: an uninstallation deletes the lock file."""
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(fd), os.stat(path))
     return False

@@ -1,4 +1,4 @@
-"""A page that stands open: its session grows, its journal is replaced, its server goes away."""
+"""A page left open while its session grows, its journal is replaced, or its server stops."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def test_the_skip_link_leads_into_the_content(browser: Any, base: str) -> None:
 
 
 def test_what_has_no_text_has_a_name(tab: Tab) -> None:
-    """The page's outline begins with one heading; a span's name is short, its text stands beside it."""
+    """The page has one first heading; a span has a short name, with its text beside it."""
     for address in ("/", "/s/demo/t/14"):
         tab.go(address)
         assert tab.run("[...document.querySelectorAll('h1')].filter((each) => each.checkVisibility()).length") == 1
@@ -207,7 +207,7 @@ def test_a_session_without_a_prompt_says_so(browser: Any, tmp_path: Path, how: d
 
 
 def test_what_is_written_from_right_to_left_begins_at_its_right(browser: Any, tmp_path: Path) -> None:
-    """A title that is cut shows its beginning, and a line of a prompt stands at the side where its script begins."""
+    """A cut title shows its beginning, and each line of a prompt is aligned to where its script begins."""
     path, words = tmp_path / "j.db", "שלום עולם " * 30
     with Journal.open(path) as journal, journal.session("hebrew") as session:
         session.user_says(f"{words}\nand a line in English")

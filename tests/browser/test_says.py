@@ -80,7 +80,7 @@ def test_a_page_tells_who_wrote_each_of_its_versions(browser: Any, tmp_path: Pat
 
 
 def test_a_question_that_is_refused_can_be_asked_again(tab: Tab) -> None:
-    """What if and bisect say why beside the fields that asked, which hold what was asked."""
+    """A refused what-if or bisect shows the reason beside its fields, which keep what was entered."""
     for address, field, asked in [
         ("/s/demo/t/9?what=budget:9999999999&pane=whatif", "budget", "9999999999"),
         ("/s/demo/t/9?bisect=nonsense((", "q", "nonsense(("),
@@ -106,7 +106,7 @@ def test_a_page_that_fails_says_what_failed(browser: Any, base: str) -> None:
 
 
 def test_a_search_that_reads_many_texts_says_what_makes_it_quick(tab: Tab) -> None:
-    """Where no index holds them: the page itself writes none."""
+    """A search without an index names the command that makes one, since the page never writes."""
 
     def much(route: Any) -> None:
         answer = route.fetch()

@@ -264,7 +264,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def no_page_is_resident_that_cannot_be(self):
-        """What was retired, erased or left with a rewind does not stand in the prompt."""
+        """Pages that were retired, erased or rewound are not in the prompt."""
         state = self.given.state
         for page_id, rank in state.resident.items():
             known = state.pages[page_id]

@@ -34,7 +34,7 @@ from clawvm_es.testing.core import Given, opened, page
 
 HASH = "0" * 64
 BEFORE = {PageType.BOOTSTRAP: 0, PageType.CONSTRAINT: 1, PageType.PREFERENCE: 2}
-"""Types whose pages stand before all messages, in this order."""
+"""Types of pages that are sent before all messages, in this order."""
 WRITTEN = {
     "user": (PageType.CONVERSATION, Author.USER),
     "model": (PageType.CONVERSATION, Author.MODEL),
@@ -65,7 +65,7 @@ class Answer:
 
     @property
     def says(self) -> bool:
-        """Whether there is anything to send."""
+        """Tell whether a prompt would hold anything."""
         return self.text is not None or bool(self.results)
 
 
@@ -132,14 +132,14 @@ class Talk:
                 self.answer(*move)
 
     def choose(self, random) -> dict[str, int]:
-        """Levels for all pages that can stand: most of them in full, some as pointers."""
+        """Draw levels for the pages that can be sent: most in full, some as pointers."""
         kept = [found for found in self.pages.values() if not found.retired]
         pointers = [each for each in kept if each.tokens[POINTER] >= 0 and random.random() < 0.2]
         self.levels = {each.page_id: POINTER if each in pointers else FULL for each in kept}
         return self.levels
 
     def is_open(self, each: int | Answer) -> bool:
-        """Whether something is of the open exchange: the user's last message and all since, or the last answer."""
+        """Tell whether a thing is in the open exchange: the user's last message and the rest, or the last answer."""
         spoken = [place for place, other in enumerate(self.happened) if self.is_said(other, "user")]
         if spoken:
             return self.happened.index(each) >= spoken[-1]
